@@ -1,0 +1,82 @@
+import type { Adapter, OpenedLibrary } from "./adapter.ts";
+import type {
+  CallbackOf,
+  CallbackPrototype,
+  CType,
+  FunctionsOf,
+  Pointer,
+  PrototypeTable,
+  Trampoline,
+} from "./types.ts";
+
+// The part of Deno's namespace used here, declared so that this file type-checks in every runtime's tools.
+interface DenoNamespace {
+  build: { os: string };
+  env: { get(name: string): string | undefined };
+  permissions: { querySync(descriptor: { name: "env"; variable: string }): { state: string } };
+  dlopen(path: string, symbols: Record<string, unknown>): { symbols: Record<string, unknown>; close(): void };
+  UnsafeCallback: new (
+    definition: { parameters: string[]; result: string },
+    callback: unknown,
+  ) => { pointer: unknown; close(): void };
+  UnsafePointer: { value(pointer: unknown): bigint; create(address: bigint): unknown };
+}
+
+const deno = (globalThis as { Deno?: DenoNamespace }).Deno;
+
+/** Deno.dlopen. A pointer is Deno's pointer object; NULL is null. */
+export function denoAdapter(): Adapter {
+  const { build, dlopen, UnsafeCallback, UnsafePointer, env, permissions } = deno!;
+  const long = build.os === "windows" ? "i32" : "i64";
+
+  const native: Record<CType, string> = {
+    pointer: "pointer",
+    buffer: "buffer",
+    i32: "i32",
+    u32: "u32",
+    size: "usize",
+    long,
+    u64: "u64",
+    void: "void",
+  };
+
+  return {
+    runtime: "deno",
+    platform: build.os === "linux" || build.os === "darwin" || build.os === "windows" ? build.os : "other",
+    environment(name) {
+      // Asking for the variable without permission would stop the program with a prompt.
+      const granted = permissions.querySync({ name: "env", variable: name }).state === "granted";
+      return granted ? env.get(name) : undefined;
+    },
+    open<T extends PrototypeTable>(path: string, table: T): OpenedLibrary<T> {
+      const definitions: Record<string, unknown> = {};
+      for (const [name, prototype] of Object.entries(table)) {
+        definitions[name] = {
+          name: prototype.symbol ?? name,
+          parameters: prototype.parameters.map((type) => native[type]),
+          result: native[prototype.result],
+        };
+      }
+      const library = dlopen(path, definitions);
+      return { functions: library.symbols as FunctionsOf<T>, close: () => library.close() };
+    },
+    trampoline<P extends CallbackPrototype>(prototype: P, callback: CallbackOf<P>): Trampoline {
+      const native_ = {
+        parameters: prototype.parameters.map((type) => native[type]),
+        result: native[prototype.result],
+      };
+      const unsafe = new UnsafeCallback(native_, callback);
+      return { pointer: unsafe.pointer as Pointer, close: () => unsafe.close() };
+    },
+    toPointer: (value) => {
+      try {
+        const address = typeof value === "bigint" ? value : UnsafePointer.value(value);
+        return address === 0n ? undefined : UnsafePointer.create(address) as Pointer;
+      } catch {
+        return undefined;
+      }
+    },
+    addressOf: (pointer) => UnsafePointer.value(pointer),
+    pointerTo: (address) => UnsafePointer.create(address) as Pointer,
+  };
+}

@@ -1,0 +1,9 @@
+/** libssl, libcrypto or the FFI that calls them could not be had. The message says what to install. */
+export class LibraryNotFoundError extends Error {
+  override name = "LibraryNotFoundError";
+}
+
+/** A library was opened, and is not an OpenSSL that this library can drive. */
+export class UnsupportedLibraryError extends Error {
+  override name = "UnsupportedLibraryError";
+}

@@ -1,0 +1,145 @@
+import type { PrototypeTable } from "./types.ts";
+
+/** The functions of libcrypto that this library calls, each with its C prototype. */
+export const libcrypto = {
+  // unsigned long OpenSSL_version_num(void)
+  OpenSSL_version_num: { parameters: [], result: "long" },
+  // const char *OpenSSL_version(int type)
+  OpenSSL_version: { parameters: ["i32"], result: "pointer" },
+
+  // void *CRYPTO_malloc(size_t num, const char *file, int line)
+  CRYPTO_malloc: { parameters: ["size", "pointer", "i32"], result: "pointer" },
+  // void CRYPTO_free(void *ptr, const char *file, int line)
+  CRYPTO_free: { parameters: ["pointer", "pointer", "i32"], result: "void" },
+  // void CRYPTO_clear_free(void *ptr, size_t num, const char *file, int line)
+  CRYPTO_clear_free: { parameters: ["pointer", "size", "pointer", "i32"], result: "void" },
+  // void OPENSSL_cleanse(void *ptr, size_t len)
+  OPENSSL_cleanse: { parameters: ["pointer", "size"], result: "void" },
+
+  // int CRYPTO_get_ex_new_index(int class_index, long argl, void *argp, CRYPTO_EX_new *new_func,
+  //   CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
+  CRYPTO_get_ex_new_index: {
+    parameters: ["i32", "long", "pointer", "pointer", "pointer", "pointer"],
+    result: "i32",
+  },
+  // int CRYPTO_free_ex_index(int class_index, int idx)
+  CRYPTO_free_ex_index: { parameters: ["i32", "i32"], result: "i32" },
+
+  // unsigned long ERR_peek_error(void): the code has 32 bits
+  ERR_peek_error: { parameters: [], result: "u32" },
+  // void ERR_clear_error(void)
+  ERR_clear_error: { parameters: [], result: "void" },
+  // unsigned long ERR_get_error_all(const char **file, int *line, const char **func, const char **data, int *flags)
+  ERR_get_error_all: {
+    parameters: ["buffer", "buffer", "buffer", "buffer", "buffer"],
+    result: "u32",
+    since: 0x30000000,
+  },
+  // unsigned long ERR_get_error_line_data(const char **file, int *line, const char **data, int *flags)
+  ERR_get_error_line_data: { parameters: ["buffer", "buffer", "buffer", "buffer"], result: "u32", until: 0x30000000 },
+  // const char *ERR_lib_error_string(unsigned long e)
+  ERR_lib_error_string: { parameters: ["long"], result: "pointer" },
+  // const char *ERR_reason_error_string(unsigned long e)
+  ERR_reason_error_string: { parameters: ["long"], result: "pointer" },
+
+  // const BIO_METHOD *BIO_s_mem(void)
+  BIO_s_mem: { parameters: [], result: "pointer" },
+  // BIO *BIO_new(const BIO_METHOD *type)
+  BIO_new: { parameters: ["pointer"], result: "pointer" },
+  // int BIO_free(BIO *a)
+  BIO_free: { parameters: ["pointer"], result: "i32" },
+  // int BIO_read(BIO *b, void *data, int dlen)
+  BIO_read: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
+  // int BIO_write(BIO *b, const void *data, int dlen)
+  BIO_write: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
+
+  // EVP_PKEY_CTX *EVP_PKEY_CTX_new_id(int id, ENGINE *e)
+  EVP_PKEY_CTX_new_id: { parameters: ["i32", "pointer"], result: "pointer" },
+  // void EVP_PKEY_CTX_free(EVP_PKEY_CTX *ctx)
+  EVP_PKEY_CTX_free: { parameters: ["pointer"], result: "void" },
+  // int EVP_PKEY_CTX_ctrl_str(EVP_PKEY_CTX *ctx, const char *type, const char *value)
+  EVP_PKEY_CTX_ctrl_str: { parameters: ["pointer", "buffer", "buffer"], result: "i32" },
+  // int EVP_PKEY_keygen_init(EVP_PKEY_CTX *ctx)
+  EVP_PKEY_keygen_init: { parameters: ["pointer"], result: "i32" },
+  // int EVP_PKEY_keygen(EVP_PKEY_CTX *ctx, EVP_PKEY **ppkey)
+  EVP_PKEY_keygen: { parameters: ["pointer", "buffer"], result: "i32" },
+  // void EVP_PKEY_free(EVP_PKEY *key)
+  EVP_PKEY_free: { parameters: ["pointer"], result: "void" },
+  // const EVP_MD *EVP_sha256(void)
+  EVP_sha256: { parameters: [], result: "pointer" },
+
+  // EVP_PKEY *PEM_read_bio_PrivateKey(BIO *bp, EVP_PKEY **x, pem_password_cb *cb, void *u)
+  PEM_read_bio_PrivateKey: { parameters: ["pointer", "pointer", "pointer", "buffer"], result: "pointer" },
+  // int PEM_write_bio_PrivateKey(BIO *bp, const EVP_PKEY *x, const EVP_CIPHER *enc, const unsigned char *kstr,
+  //   int klen, pem_password_cb *cb, void *u)
+  PEM_write_bio_PrivateKey: {
+    parameters: ["pointer", "pointer", "pointer", "pointer", "i32", "pointer", "pointer"],
+    result: "i32",
+  },
+  // X509 *PEM_read_bio_X509(BIO *bp, X509 **x, pem_password_cb *cb, void *u)
+  PEM_read_bio_X509: { parameters: ["pointer", "pointer", "pointer", "buffer"], result: "pointer" },
+  // int PEM_write_bio_X509(BIO *bp, const X509 *x)
+  PEM_write_bio_X509: { parameters: ["pointer", "pointer"], result: "i32" },
+
+  // X509 *X509_new(void)
+  X509_new: { parameters: [], result: "pointer" },
+  // void X509_free(X509 *a)
+  X509_free: { parameters: ["pointer"], result: "void" },
+  // int i2d_X509(const X509 *a, unsigned char **ppout)
+  i2d_X509: { parameters: ["pointer", "buffer"], result: "i32" },
+  // int X509_set_version(X509 *x, long version)
+  X509_set_version: { parameters: ["pointer", "long"], result: "i32" },
+  // ASN1_INTEGER *X509_get_serialNumber(X509 *x)
+  X509_get_serialNumber: { parameters: ["pointer"], result: "pointer" },
+  // int ASN1_INTEGER_set(ASN1_INTEGER *a, long v)
+  ASN1_INTEGER_set: { parameters: ["pointer", "long"], result: "i32" },
+  // ASN1_TIME *X509_getm_notBefore(const X509 *x)
+  X509_getm_notBefore: { parameters: ["pointer"], result: "pointer" },
+  // ASN1_TIME *X509_getm_notAfter(const X509 *x)
+  X509_getm_notAfter: { parameters: ["pointer"], result: "pointer" },
+  // ASN1_TIME *X509_gmtime_adj(ASN1_TIME *s, long adj)
+  X509_gmtime_adj: { parameters: ["pointer", "long"], result: "pointer" },
+  // int X509_set_pubkey(X509 *x, EVP_PKEY *pkey)
+  X509_set_pubkey: { parameters: ["pointer", "pointer"], result: "i32" },
+  // X509_NAME *X509_get_subject_name(const X509 *a)
+  X509_get_subject_name: { parameters: ["pointer"], result: "pointer" },
+  // int X509_set_issuer_name(X509 *x, const X509_NAME *name)
+  X509_set_issuer_name: { parameters: ["pointer", "pointer"], result: "i32" },
+  // int X509_NAME_add_entry_by_txt(X509_NAME *name, const char *field, int type, const unsigned char *bytes,
+  //   int len, int loc, int set)
+  X509_NAME_add_entry_by_txt: {
+    parameters: ["pointer", "buffer", "i32", "buffer", "i32", "i32", "i32"],
+    result: "i32",
+  },
+  // X509_EXTENSION *X509V3_EXT_conf_nid(LHASH_OF(CONF_VALUE) *conf, X509V3_CTX *ctx, int ext_nid, const char *value)
+  X509V3_EXT_conf_nid: { parameters: ["pointer", "pointer", "i32", "buffer"], result: "pointer" },
+  // void X509_EXTENSION_free(X509_EXTENSION *a)
+  X509_EXTENSION_free: { parameters: ["pointer"], result: "void" },
+  // int X509_add_ext(X509 *x, const X509_EXTENSION *ex, int loc)
+  X509_add_ext: { parameters: ["pointer", "pointer", "i32"], result: "i32" },
+  // int X509_sign(X509 *x, EVP_PKEY *pkey, const EVP_MD *md)
+  X509_sign: { parameters: ["pointer", "pointer", "pointer"], result: "i32" },
+
+  // int X509_STORE_add_cert(X509_STORE *store, X509 *x)
+  X509_STORE_add_cert: { parameters: ["pointer", "pointer"], result: "i32" },
+  // int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM *param, const char *ipasc)
+  X509_VERIFY_PARAM_set1_ip_asc: { parameters: ["pointer", "buffer"], result: "i32" },
+  // const char *X509_verify_cert_error_string(long n)
+  X509_verify_cert_error_string: { parameters: ["long"], result: "pointer" },
+} as const satisfies PrototypeTable;
+
+/** The two that tell which library this is. They are looked at before any other is asked for. */
+export const identity = {
+  OpenSSL_version_num: libcrypto.OpenSSL_version_num,
+  OpenSSL_version: libcrypto.OpenSSL_version,
+} as const satisfies PrototypeTable;
+
+/** The C library's own: the fastest way, in every runtime, to move bytes between C's memory and a typed array. */
+export const libc = {
+  // void *memcpy(void *dest, const void *src, size_t n)
+  copyFromC: { symbol: "memcpy", parameters: ["buffer", "pointer", "size"], result: "pointer" },
+  // void *memcpy(void *dest, const void *src, size_t n)
+  copyToC: { symbol: "memcpy", parameters: ["pointer", "buffer", "size"], result: "pointer" },
+  // size_t strlen(const char *s)
+  strlen: { parameters: ["pointer"], result: "size" },
+} as const satisfies PrototypeTable;

@@ -1,0 +1,94 @@
+import type { Adapter, OpenedLibrary } from "./adapter.ts";
+import { bunAdapter } from "./bun.ts";
+import { denoAdapter } from "./deno.ts";
+import { LibraryNotFoundError, UnsupportedLibraryError } from "./errors.ts";
+import { candidates, environmentVariable, type LibraryPaths, notFound } from "./find.ts";
+import { identity, libc, libcrypto } from "./libcrypto.ts";
+import { libssl } from "./libssl.ts";
+import { Memory } from "./memory.ts";
+import { nodeAdapter } from "./node.ts";
+import type { FunctionsOf, PrototypeTable } from "./types.ts";
+import { requireOpenSsl } from "./version.ts";
+
+/** libssl and libcrypto, open. */
+export interface OpenSsl {
+  readonly adapter: Adapter;
+  /** The path that libssl was opened by. */
+  readonly path: string;
+  /** What the library calls itself: `OpenSSL 3.0.19 27 Jan 2026`. */
+  readonly version: string;
+  /** The same as a number: `0x30000130`. */
+  readonly versionNumber: number;
+  readonly ssl: FunctionsOf<typeof libssl>;
+  readonly crypto: FunctionsOf<typeof libcrypto>;
+  readonly memory: Memory;
+  close(): void;
+}
+
+/** Opens the libssl at `path`, or at the environment's path, or the platform's newest. */
+export function openOpenSsl(path?: string): OpenSsl {
+  const adapter = adapterOfThisRuntime();
+  const asked = path ?? (adapter.environment(environmentVariable) || undefined);
+  const tried: { path: string; reason: string }[] = [];
+  for (const paths of candidates(adapter.platform, asked)) {
+    try {
+      return openAt(adapter, paths);
+    } catch (error) {
+      if (error instanceof UnsupportedLibraryError) throw error;
+      tried.push({ path: paths.ssl, reason: reasonOf(error) });
+    }
+  }
+  throw notFound(tried, asked !== undefined);
+}
+
+function adapterOfThisRuntime(): Adapter {
+  if ("Deno" in globalThis) return denoAdapter();
+  if ("Bun" in globalThis) return bunAdapter();
+  return nodeAdapter();
+}
+
+function openAt(adapter: Adapter, paths: LibraryPaths): OpenSsl {
+  const opened: { close(): void }[] = [];
+  function open<T extends PrototypeTable>(path: string, table: T): OpenedLibrary<T>["functions"] {
+    const library = adapter.open(path, table);
+    opened.push(library);
+    return library.functions;
+  }
+  const close = () => {
+    for (const library of opened.splice(0).reverse()) library.close();
+  };
+  try {
+    // libcrypto first: in Node, libssl must find this one and not the one inside Node.
+    const about = open(paths.crypto, identity);
+    const memory = new Memory(adapter, open(adapter.platform === "windows" ? "ucrtbase.dll" : paths.crypto, libc));
+    const version = memory.readString(about.OpenSSL_version(0))!;
+    const versionNumber = Number(about.OpenSSL_version_num());
+    requireOpenSsl(paths.crypto, version, versionNumber);
+    const crypto = open(paths.crypto, ofVersion(libcrypto, versionNumber));
+    const ssl = open(paths.ssl, ofVersion(libssl, versionNumber));
+    return { adapter, path: paths.ssl, version, versionNumber, ssl, crypto, memory, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** The part of a table that this version of the library has. */
+function ofVersion<T extends PrototypeTable>(table: T, version: number): T {
+  const present = Object.entries(table).filter(([_, { since = 0, until = Infinity }]) =>
+    since <= version && version < until
+  );
+  return Object.fromEntries(present) as T;
+}
+
+/** The first line of what the runtime or the system's loader said. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "NotCapable" || error.name === "PermissionDenied") {
+    throw new LibraryNotFoundError(
+      "Cannot open libssl: Deno did not allow it. Run with --allow-ffi (a path after it is not enough: callbacks need all of it)",
+      { cause: error },
+    );
+  }
+  return error.message.split("\n")[0]!;
+}

@@ -1,0 +1,33 @@
+/**
+ * External TLS session caching for Deno, Bun and Node, on the system's libssl.
+ *
+ * @module
+ */
+
+export { closeLibrary, type LibraryInfo, openLibrary } from "./ssl/library.ts";
+export { LibraryNotFoundError, UnsupportedLibraryError } from "./ffi/errors.ts";
+export type { Pointer } from "./ffi/types.ts";
+export type {
+  ClientHelloCallback,
+  GetSessionCallback,
+  KeylogCallback,
+  NewSessionCallback,
+  RemoveSessionCallback,
+  SessionLookup,
+  SetCallback,
+} from "./ssl/callback_types.ts";
+export type { ClientHello } from "./ssl/client_hello.ts";
+export {
+  type ClientConnectionOptions,
+  type HandshakeState,
+  SslConnection,
+  type VerifyResult,
+} from "./ssl/connection.ts";
+export { SessionCacheMode, SslOption } from "./ssl/constants.ts";
+export { type SessionCounters, SslContext } from "./ssl/context.ts";
+export type { SslContextOptions, VerifyMode } from "./ssl/context_options.ts";
+export { OpenSslError, type OpenSslErrorEntry } from "./ssl/openssl_error.ts";
+export type { ProtocolVersion } from "./ssl/protocol.ts";
+export { ReleasedError, SessionReleasedError } from "./ssl/released_error.ts";
+export { type Credentials, selfSigned } from "./ssl/self_signed.ts";
+export { Session } from "./ssl/session.ts";

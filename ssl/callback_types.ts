@@ -1,0 +1,73 @@
+import type { Pointer } from "../ffi/types.ts";
+import type { ClientHello } from "./client_hello.ts";
+import type { SslConnection } from "./connection.ts";
+import type { SslContext } from "./context.ts";
+import type { Session } from "./session.ts";
+
+/**
+ * Called when a session has been negotiated: during the handshake up to TLS 1.2; after it, once for each ticket, with
+ * TLS 1.3. The session is lent. Return `true` to keep it: it is then yours to dispose. Anything else and it ends when
+ * the callback returns.
+ *
+ * @see SSL_CTX_sess_set_new_cb(3)
+ */
+export type NewSessionCallback = (connection: SslConnection, session: Session) => boolean | void;
+
+/**
+ * Called when libssl removes a session: it expired, its connection ended without a clean shutdown, it was removed or
+ * flushed, the internal cache overflowed, or the context is being freed. The session is lent; `clone()` takes a
+ * reference. libssl may hold the context's lock: do not call back into the context or its connections, but remember
+ * the id and act afterwards.
+ *
+ * @see SSL_CTX_sess_set_remove_cb(3)
+ */
+export type RemoveSessionCallback = (context: SslContext, session: Session) => void;
+
+/**
+ * Called on a server when a client proposes a session id that the internal cache does not have, also where caching is
+ * off. Return the session, or nothing if there is none.
+ *
+ * With `lookup.copy` as it comes, `true`, libssl takes a reference of its own and the session you return stays yours.
+ * Set it to `false` to give yours away: the session is then spent, and costs one reference less to count.
+ *
+ * @see SSL_CTX_sess_set_get_cb(3)
+ */
+export type GetSessionCallback = (
+  connection: SslConnection,
+  id: Uint8Array,
+  lookup: SessionLookup,
+) => Session | null | undefined;
+
+/** The `int *copy` of the get callback. */
+export interface SessionLookup {
+  /** Whether libssl takes a reference of its own (`true`, as it comes) or takes yours (`false`). */
+  copy: boolean;
+}
+
+/**
+ * Called when a server has read the ClientHello, before it looks for a session. Return `"continue"` to go on,
+ * `"suspend"` to have {@linkcode SslConnection.handshake} answer `"wants-lookup"` (the next `handshake()` calls again),
+ * or `"refuse"` to end the handshake.
+ *
+ * @see SSL_CTX_set_client_hello_cb(3)
+ */
+export type ClientHelloCallback = (
+  connection: SslConnection,
+  hello: ClientHello,
+) => "continue" | "suspend" | "refuse";
+
+/**
+ * Called for each secret of a connection, with a line in the NSS key log format that Wireshark reads. Whoever has the
+ * line can decrypt the connection.
+ *
+ * @see SSL_CTX_set_keylog_callback(3)
+ */
+export type KeylogCallback = (connection: SslConnection, line: string) => void;
+
+/** What the getters answer: the C function pointer that libssl holds, and the TypeScript function behind it. */
+export interface SetCallback<F> {
+  /** The C function pointer. */
+  readonly pointer: Pointer;
+  /** The TypeScript function, where the pointer is this library's. */
+  readonly callback: F | undefined;
+}

@@ -1,0 +1,88 @@
+/**
+ * Calls into libssl that may call back into TypeScript, and what has to wait until such a call has unwound:
+ * errors thrown in callbacks, and the freeing of what C still uses.
+ */
+
+import type { SslConnection } from "./connection.ts";
+import type { ContextState } from "./context_state.ts";
+
+/** The connection that a call into libssl is made on, as its callbacks look for it. */
+export interface Caller {
+  /** The address of its SSL. */
+  readonly key: bigint | number;
+  /** The callbacks of the context it was made with. */
+  readonly context: ContextState;
+  readonly connection: SslConnection;
+}
+
+let depth = 0;
+let active: Caller | undefined;
+let thrown: unknown[] | undefined;
+const afterwards: (() => void)[] = [];
+
+/** Calls libssl in a way that it may call back. Rethrows what the callbacks threw, once libssl has unwound. */
+export function calling<T>(call: () => T): T {
+  const outer = enter(active);
+  try {
+    return call();
+  } finally {
+    leave(outer);
+  }
+}
+
+/**
+ * The two halves of {@linkcode calling} for the paths where a closure would cost: put the call between them, `leave` in
+ * a `finally`. `caller` is the connection that the call is made on.
+ */
+export function enter(caller: Caller | undefined): Caller | undefined {
+  const outer = active;
+  active = caller;
+  depth++;
+  return outer;
+}
+
+/** Ends what {@linkcode enter} began. Throws what the callbacks threw: one error as it is, several as an AggregateError. */
+export function leave(outer: Caller | undefined): void {
+  active = outer;
+  if (depth === 1 && afterwards.length > 0) runAfterwards();
+  depth--;
+  if (thrown) rethrow(thrown);
+}
+
+/** The connection whose call into libssl is the innermost one under way. */
+export function activeCaller(): Caller | undefined {
+  return active;
+}
+
+/** Does something as soon as no call into libssl is under way: now, or when the outermost has unwound. */
+export function whenUnwound(action: () => void): void {
+  if (depth === 0) action();
+  else afterwards.push(action);
+}
+
+/**
+ * Runs a callback's TypeScript side. What it throws is kept for the call that caused it, and C gets `failure`.
+ * Errors kept so far stand aside meanwhile: they are not those of the calls made in here.
+ */
+export function calledBack<T>(failure: T, callback: () => T): T {
+  const earlier = thrown;
+  thrown = undefined;
+  try {
+    return callback();
+  } catch (error) {
+    thrown = [error];
+    return failure;
+  } finally {
+    if (earlier) thrown = earlier.concat(thrown ?? []);
+  }
+}
+
+function runAfterwards(): void {
+  // Freeing may call back too, and a callback may ask for more to be freed.
+  for (let action = afterwards.shift(); action; action = afterwards.shift()) calledBack(undefined, action);
+}
+
+function rethrow(errors: unknown[]): never {
+  thrown = undefined;
+  throw errors.length === 1 ? errors[0] : new AggregateError(errors, "Several callbacks threw");
+}

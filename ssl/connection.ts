@@ -1,0 +1,490 @@
+import type { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import { cString } from "../ffi/memory.ts";
+import type { Pointer } from "../ffi/types.ts";
+import { memoryBio } from "./bio.ts";
+import { type Caller, calling, enter, leave, whenUnwound } from "./calls.ts";
+import { certificateOf } from "./certificate.ts";
+import { contextPointer, contextState, type SslContext } from "./context.ts";
+import { type ContextState, wrappers } from "./context_state.ts";
+import { held, library } from "./library.ts";
+import { clearErrors, openSslError } from "./openssl_error.ts";
+import { protocolName, type ProtocolVersion } from "./protocol.ts";
+import { ReleasedError } from "./released_error.ts";
+import { ownSession, type Session, sessionPointer } from "./session.ts";
+
+/** The options of {@linkcode SslConnection.client}. */
+export interface ClientConnectionOptions {
+  /**
+   * The server's name, to be sent (SNI) and to be found in its certificate. An IP address is only looked for in the
+   * certificate. Without a name, any name in a trusted certificate will do.
+   */
+  serverName?: string;
+  /** A session to resume. It stays yours. */
+  session?: Session;
+}
+
+/** How the verification of the other side's certificate ended. */
+export interface VerifyResult {
+  /** 0 for a verified certificate, and for none where none was asked for. See openssl-verification-options(1). */
+  readonly code: number;
+  /** The same in words: `ok`, `self-signed certificate`. */
+  readonly reason: string;
+}
+
+/**
+ * Where a handshake stands: over; waiting for the other side's bytes; or suspended by the client hello callback, to be
+ * gone on with by another `handshake()`.
+ */
+export type HandshakeState = "done" | "wants-bytes" | "wants-lookup";
+
+// What SSL_get_error() answers.
+const sslError = { ssl: 1, wantRead: 2, wantWrite: 3, syscall: 5, zeroReturn: 6, wantClientHello: 11 };
+const shutdownSent = 1;
+const shutdownReceived = 2;
+
+const secret = Symbol("SslConnection");
+
+/** The net under forgotten connections. */
+const forgotten = new FinalizationRegistry<Pointer>(free);
+
+/**
+ * One TLS connection (`SSL`) without any I/O: ciphertext goes in and comes out as bytes, and so does plaintext. Every
+ * transport is built on it.
+ *
+ * After each call that may have produced ciphertext ({@linkcode SslConnection.handshake}, `read`, `write`, `shutdown`,
+ * also one that threw), pull it with {@linkcode SslConnection.pullCiphertext} and send it.
+ *
+ * What a callback throws comes out of the call that caused it. The call has had its effect all the same: call again.
+ *
+ * @see SSL_new(3)
+ *
+ * @example A handshake in memory
+ * ```ts
+ * import { selfSigned, SslConnection, SslContext } from "./mod.ts";
+ *
+ * using serverContext = SslContext.server(selfSigned());
+ * using clientContext = SslContext.client({ verify: "none" });
+ * using server = SslConnection.server(serverContext);
+ * using client = SslConnection.client(clientContext, { serverName: "localhost" });
+ *
+ * const buffer = new Uint8Array(20000);
+ * let turns = 0;
+ * while (client.handshake() !== "done" || server.handshake() !== "done") {
+ *   server.pushCiphertext(buffer.subarray(0, client.pullCiphertext(buffer)));
+ *   server.handshake();
+ *   client.pushCiphertext(buffer.subarray(0, server.pullCiphertext(buffer)));
+ *   if (++turns > 10) throw new Error("The handshake does not end");
+ * }
+ * console.log(server.protocol, server.serverName); // TLSv1.3 localhost
+ * ```
+ */
+export class SslConnection {
+  #pointer: Pointer | undefined;
+  #endedBy = "";
+  /** False for the object of an SSL that other code made, lent to a callback. */
+  readonly #own: boolean;
+  #input: Pointer | undefined;
+  #output: Pointer | undefined;
+  readonly #caller: Caller;
+  #established = false;
+  /** A call on this connection is under way: its callbacks must not make another. */
+  #busy = false;
+  /** Plaintext that was read by a call whose callback threw. */
+  #unreported: Uint8Array | undefined;
+
+  /** Not for use: connections come from {@linkcode SslConnection.server} and {@linkcode SslConnection.client}. */
+  private constructor(key: symbol, pointer: Pointer, context: ContextState | undefined) {
+    if (key !== secret) {
+      throw new TypeError("Cannot construct an SslConnection: use SslConnection.server() or .client()");
+    }
+    this.#pointer = pointer;
+    this.#own = context !== undefined;
+    this.#caller = { key: library().memory.keyOf(pointer), context: context!, connection: this };
+    if (!this.#own) return;
+    held.connections++;
+    forgotten.register(this, pointer, this);
+  }
+
+  static {
+    wrappers.connection = (ssl) => {
+      const connection = new SslConnection(secret, ssl, undefined);
+      return { connection, end: () => connection.#end("the return of the callback that it was lent to") };
+    };
+  }
+
+  /**
+   * A server's end.
+   *
+   * @param context a context for servers; it may be disposed while the connection lives
+   * @returns a connection that is yours to dispose
+   */
+  static server(context: SslContext): SslConnection {
+    return SslConnection.#make("server", context);
+  }
+
+  /**
+   * A client's end.
+   *
+   * @param context a context for clients; it may be disposed while the connection lives
+   * @param options the server's name, and a session to resume
+   * @returns a connection that is yours to dispose
+   * @throws {OpenSslError} if the session cannot be used in this context
+   */
+  static client(context: SslContext, options: ClientConnectionOptions = {}): SslConnection {
+    const connection = SslConnection.#make("client", context);
+    try {
+      if (options.serverName) connection.#setServerName(options.serverName);
+      if (options.session) {
+        const session = sessionPointer(options.session);
+        if (calling(() => library().ssl.SSL_set_session(connection.#alive, session)) !== 1) {
+          throw openSslError("Cannot use this session for the connection");
+        }
+      }
+      return connection;
+    } catch (error) {
+      connection.dispose();
+      throw error;
+    }
+  }
+
+  static #make(role: "server" | "client", context: SslContext): SslConnection {
+    const { ssl, crypto } = library();
+    const contextOf = contextPointer(context);
+    const state = contextState(context);
+    if (state.role && state.role !== role) {
+      throw new TypeError(`Cannot make a ${role}'s connection of a ${state.role}'s context`);
+    }
+    const input = memoryBio();
+    let output: Pointer;
+    try {
+      output = memoryBio();
+    } catch (error) {
+      crypto.BIO_free(input);
+      throw error;
+    }
+    const pointer = ssl.SSL_new(contextOf);
+    if (!pointer) {
+      crypto.BIO_free(input);
+      crypto.BIO_free(output);
+      throw openSslError("Cannot make an SSL");
+    }
+    // The SSL frees both.
+    ssl.SSL_set_bio(pointer, input, output);
+    if (role === "server") ssl.SSL_set_accept_state(pointer);
+    else ssl.SSL_set_connect_state(pointer);
+    const connection = new SslConnection(secret, pointer, state);
+    connection.#input = input;
+    connection.#output = output;
+    return connection;
+  }
+
+  #setServerName(name: string): void {
+    const { ssl, crypto } = library();
+    const pointer = this.#alive;
+    const text = cString(name);
+    if (isIP(name)) {
+      if (crypto.X509_VERIFY_PARAM_set1_ip_asc(ssl.SSL_get0_param(pointer), text) !== 1) {
+        throw openSslError(`Cannot expect the address ${name}`);
+      }
+      return;
+    }
+    const setHostName = 55, hostName = 0; // SSL_set_tlsext_host_name
+    if (Number(ssl.SSL_ctrl(pointer, setHostName, hostName, text)) !== 1 || ssl.SSL_set1_host(pointer, text) !== 1) {
+      throw openSslError(`Cannot expect the server name ${JSON.stringify(name)}`);
+    }
+  }
+
+  get #alive(): Pointer {
+    if (!this.#pointer) throw new ReleasedError("connection", this.#endedBy);
+    return this.#pointer;
+  }
+
+  /** The pointer for a call that moves the connection on, where such a call may be made. */
+  #idle(what: string): Pointer {
+    const pointer = this.#alive;
+    if (!this.#own) throw new TypeError(`Cannot ${what}: this connection's bytes are moved by the code that made it`);
+    if (this.#busy) throw new Error(`Cannot ${what} from within a callback of the same connection`);
+    if (this.#caller.context.removing > 0) {
+      throw new Error(
+        `Cannot ${what} from within its context's remove session callback: do it when the callback is over`,
+      );
+    }
+    return pointer;
+  }
+
+  /**
+   * Hands over bytes that came from the other side. They are copied.
+   *
+   * @see BIO_write(3)
+   */
+  pushCiphertext(bytes: Uint8Array): void {
+    this.#idle("push ciphertext");
+    if (bytes.length === 0) return;
+    if (library().crypto.BIO_write(this.#input!, bytes, bytes.length) !== bytes.length) {
+      throw openSslError(`Cannot take in ${bytes.length} bytes of ciphertext`);
+    }
+  }
+
+  /**
+   * Moves bytes that are to be sent to the other side into `buffer`.
+   *
+   * @returns how many; 0 when there are no more. If it is the buffer's length there may be more
+   * @see BIO_read(3)
+   */
+  pullCiphertext(buffer: Uint8Array): number {
+    this.#idle("pull ciphertext");
+    if (buffer.length === 0) return 0;
+    return Math.max(0, library().crypto.BIO_read(this.#output!, buffer, buffer.length));
+  }
+
+  /**
+   * Moves the handshake on as far as it goes.
+   *
+   * @returns where it stands
+   * @throws {OpenSslError} if it failed; there may be an alert to send, and then the connection is to be disposed
+   * @throws what a callback threw; call again to learn where the handshake stands
+   * @see SSL_do_handshake(3)
+   */
+  handshake(): HandshakeState {
+    const pointer = this.#idle("shake hands");
+    const { ssl } = library();
+    clearErrors();
+    let result: number;
+    const outer = this.#enter();
+    try {
+      result = ssl.SSL_do_handshake(pointer);
+    } finally {
+      this.#leave(outer);
+    }
+    if (result === 1) {
+      this.#established = true;
+      return "done";
+    }
+    switch (ssl.SSL_get_error(this.#alive, result)) {
+      case sslError.wantRead:
+      case sslError.wantWrite:
+        return "wants-bytes";
+      case sslError.wantClientHello:
+        return "wants-lookup";
+      default:
+        throw openSslError("The TLS handshake failed");
+    }
+  }
+
+  /**
+   * Reads plaintext into `buffer`. Moves the handshake on where it is not over.
+   *
+   * @returns how many bytes; 0 if more ciphertext is needed; null if the other side has ended its part with
+   *   close_notify
+   * @throws {OpenSslError} if the connection failed; there may be an alert to send
+   * @throws what a callback threw; nothing that was read is lost, call again
+   * @see SSL_read(3)
+   */
+  read(buffer: Uint8Array): number | null {
+    const pointer = this.#idle("read");
+    if (this.#unreported) return this.#readUnreported(buffer, this.#unreported);
+    if (buffer.length === 0) return 0;
+    const { ssl } = library();
+    clearErrors();
+    let result = 0;
+    const outer = this.#enter();
+    try {
+      result = ssl.SSL_read(pointer, buffer, buffer.length);
+    } finally {
+      try {
+        this.#leave(outer);
+      } catch (error) {
+        if (result > 0) this.#unreported = buffer.slice(0, result);
+        // deno-lint-ignore no-unsafe-finally -- it is the callback's error, and it is what this call throws
+        throw error;
+      }
+    }
+    if (result > 0) return result;
+    switch (ssl.SSL_get_error(this.#alive, result)) {
+      case sslError.wantRead:
+      case sslError.wantWrite:
+      case sslError.wantClientHello:
+        return 0;
+      case sslError.zeroReturn:
+        return null;
+      default:
+        throw openSslError("Cannot read from the TLS connection");
+    }
+  }
+
+  #readUnreported(buffer: Uint8Array, bytes: Uint8Array): number {
+    const length = Math.min(buffer.length, bytes.length);
+    buffer.set(bytes.subarray(0, length));
+    this.#unreported = length < bytes.length ? bytes.subarray(length) : undefined;
+    return length;
+  }
+
+  /**
+   * Encrypts plaintext: all of it, or none before the handshake is over.
+   *
+   * @returns how many bytes: `bytes.length`, or 0 if the handshake is not over
+   * @throws {OpenSslError} if the connection has failed or this side has shut it down
+   * @see SSL_write(3)
+   */
+  write(bytes: Uint8Array): number {
+    const pointer = this.#idle("write");
+    if (!this.#established || bytes.length === 0) return 0;
+    clearErrors();
+    let result: number;
+    const outer = this.#enter();
+    try {
+      result = library().ssl.SSL_write(pointer, bytes, bytes.length);
+    } finally {
+      this.#leave(outer);
+    }
+    if (result <= 0) throw openSslError(`Cannot write ${bytes.length} bytes to the TLS connection`);
+    return result;
+  }
+
+  /**
+   * Says goodbye with close_notify, once. A connection that is disposed without it, or without
+   * {@linkcode SslConnection.shutdownQuietly}, has its session removed as one whose end was not clean.
+   *
+   * @returns whether both sides have said goodbye
+   * @see SSL_shutdown(3)
+   */
+  shutdown(): boolean {
+    const pointer = this.#idle("shut down");
+    if (!this.#established) {
+      this.shutdownQuietly();
+      return false;
+    }
+    const { ssl } = library();
+    clearErrors();
+    const outer = this.#enter();
+    try {
+      if (!(ssl.SSL_get_shutdown(pointer) & shutdownSent)) ssl.SSL_shutdown(pointer);
+    } finally {
+      this.#leave(outer);
+    }
+    clearErrors();
+    return ssl.SSL_get_shutdown(this.#alive) === (shutdownSent | shutdownReceived);
+  }
+
+  /**
+   * Takes the connection for shut down without sending anything: for when the other side has gone, and its session is
+   * to stay good.
+   *
+   * @see SSL_set_shutdown(3)
+   */
+  shutdownQuietly(): void {
+    library().ssl.SSL_set_shutdown(this.#idle("shut down"), shutdownSent | shutdownReceived);
+  }
+
+  #enter(): Caller | undefined {
+    this.#busy = true;
+    return enter(this.#caller);
+  }
+
+  #leave(outer: Caller | undefined): void {
+    this.#busy = false;
+    leave(outer);
+  }
+
+  /** Whether the handshake is over. */
+  get isEstablished(): boolean {
+    return this.#established;
+  }
+
+  /** The protocol that was negotiated: `TLSv1.3`. @see SSL_version(3) */
+  get protocol(): ProtocolVersion {
+    return protocolName(library().ssl.SSL_version(this.#alive));
+  }
+
+  /** The cipher suite that was negotiated, by OpenSSL's name; undefined before it is. @see SSL_get_current_cipher(3) */
+  get cipher(): string | undefined {
+    const { ssl, memory } = library();
+    const cipher = ssl.SSL_get_current_cipher(this.#alive);
+    return cipher ? memory.readString(ssl.SSL_CIPHER_get_name(cipher)) : undefined;
+  }
+
+  /** The application protocol (ALPN) that was agreed on: `h2`. @see SSL_get0_alpn_selected(3) */
+  get alpnProtocol(): string | undefined {
+    const { ssl, memory } = library();
+    const name = new BigUint64Array(1);
+    const length = new Uint32Array(1);
+    ssl.SSL_get0_alpn_selected(this.#alive, name, length);
+    const pointer = memory.pointerIn(name);
+    return pointer ? new TextDecoder().decode(memory.readBytes(pointer, length[0]!)) : undefined;
+  }
+
+  /** The server name (SNI) that the client asked for. @see SSL_get_servername(3) */
+  get serverName(): string | undefined {
+    const { ssl, memory } = library();
+    const hostName = 0; // TLSEXT_NAMETYPE_host_name
+    return memory.readString(ssl.SSL_get_servername(this.#alive, hostName));
+  }
+
+  /** Whether the handshake resumed a session. @see SSL_session_reused(3) */
+  get isResumed(): boolean {
+    return library().ssl.SSL_session_reused(this.#alive) === 1;
+  }
+
+  /**
+   * The connection's session, as a reference of your own to dispose; undefined before there is one. With TLS 1.3 a
+   * client's resumes only after the server's ticket has come: use the new session callback there.
+   *
+   * @see SSL_get1_session(3)
+   */
+  session(): Session | undefined {
+    const pointer = library().ssl.SSL_get1_session(this.#alive);
+    return pointer ? ownSession(pointer) : undefined;
+  }
+
+  /** The certificate that the other side showed, without its chain. @see SSL_get1_peer_certificate(3) */
+  get peerCertificate(): X509Certificate | undefined {
+    const { ssl, crypto } = library();
+    const get = ssl.SSL_get1_peer_certificate ?? ssl.SSL_get_peer_certificate!;
+    const pointer = get(this.#alive);
+    try {
+      return certificateOf(pointer);
+    } finally {
+      if (pointer) crypto.X509_free(pointer);
+    }
+  }
+
+  /** How the verification of the other side's certificate ended. @see SSL_get_verify_result(3) */
+  get verifyResult(): VerifyResult {
+    const { ssl, crypto, memory } = library();
+    const code = Number(ssl.SSL_get_verify_result(this.#alive));
+    return { code, reason: memory.readString(crypto.X509_verify_cert_error_string(code))! };
+  }
+
+  /**
+   * Frees the connection, from within one of its own callbacks as soon as that is over. Doing it twice does no harm.
+   *
+   * @see SSL_free(3)
+   */
+  dispose(): void {
+    this.#end("dispose()");
+  }
+
+  /** The same as {@linkcode SslConnection.dispose}, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #end(by: string): void {
+    const pointer = this.#pointer;
+    if (!pointer) return;
+    this.#pointer = undefined;
+    this.#endedBy = by;
+    if (!this.#own) return;
+    forgotten.unregister(this);
+    free(pointer);
+  }
+}
+
+function free(pointer: Pointer): void {
+  // From within a callback: the call that it came from still uses the SSL.
+  whenUnwound(() => {
+    held.connections--;
+    calling(() => library().ssl.SSL_free(pointer));
+  });
+}

@@ -1,0 +1,51 @@
+import type { KeylogCallback } from "./callback_types.ts";
+import type { ProtocolVersion } from "./protocol.ts";
+
+/** Whether the other side must show a certificate that can be verified: not asked, asked, or required. */
+export type VerifyMode = "none" | "request" | "require";
+
+/** The options of {@linkcode SslContext.server} and {@linkcode SslContext.client}. */
+export interface SslContextOptions {
+  /** The certificate as PEM text, the issuers' certificates after it. */
+  certificate?: string;
+  /** A file with the same. */
+  certificateFile?: string | URL;
+  /** The private key as PEM text; by default it is looked for in the certificate's text. */
+  privateKey?: string;
+  /** A file with the same. */
+  privateKeyFile?: string | URL;
+  /** The passphrase of an encrypted private key. */
+  passphrase?: string;
+  /** The oldest protocol to speak; by default OpenSSL's own, which the system's configuration sets. */
+  minVersion?: ProtocolVersion;
+  /** The newest protocol to speak; by default the newest there is. */
+  maxVersion?: ProtocolVersion;
+  /** The ciphers up to TLS 1.2: `ECDHE+AESGCM`. @see SSL_CTX_set_cipher_list(3) */
+  cipherList?: string;
+  /** The cipher suites of TLS 1.3: `TLS_AES_128_GCM_SHA256`. @see SSL_CTX_set_ciphersuites(3) */
+  cipherSuites?: string;
+  /** The groups for the key exchange: `X25519:P-256`. @see SSL_CTX_set1_groups_list(3) */
+  groups?: string;
+  /** The application protocols (ALPN), the preferred one first: `["h2", "http/1.1"]`. */
+  alpnProtocols?: readonly string[];
+  /** Whether the other side must show a certificate; by default `"require"` for clients, `"none"` for servers. */
+  verify?: VerifyMode;
+  /** The certificates to trust, as PEM text; by default the system's where anything is verified. */
+  certificateAuthorities?: string;
+  /** A file with the same. */
+  certificateAuthoritiesFile?: string | URL;
+  /** What a session must have been made under to resume here, 1 to 32 bytes; by default `openssl-sessions`. */
+  sessionIdContext?: string | Uint8Array;
+  /** What is cached: a combination of {@linkcode SessionCacheMode}; by default OpenSSL's, `Server`. */
+  sessionCacheMode?: number;
+  /** How many sessions the internal cache holds; by default OpenSSL's, 20,480. */
+  sessionCacheSize?: number;
+  /** For how long sessions may resume, in seconds; by default OpenSSL's, 300 (7,200 from 3.0 on). */
+  sessionTimeout?: number;
+  /** How many TLS 1.3 tickets follow a full handshake; by default OpenSSL's, 2. */
+  numTickets?: number;
+  /** Options to turn on: a combination of {@linkcode SslOption}. */
+  options?: number;
+  /** Called with each secret of a connection, in the NSS key log format. */
+  keylog?: KeylogCallback;
+}

@@ -1,0 +1,22 @@
+/** An object was used after its end. The message names what ended it. */
+export class ReleasedError extends Error {
+  override name = "ReleasedError";
+
+  /**
+   * @param what the kind of object: `session`
+   * @param by what ended it: `dispose()`
+   */
+  constructor(what: string, by: string) {
+    super(`Cannot use this ${what}: it ended with ${by}`);
+  }
+}
+
+/** A {@linkcode Session} was used after its end: after `dispose()`, after a loan, or after it was given to libssl. */
+export class SessionReleasedError extends ReleasedError {
+  override name = "SessionReleasedError";
+
+  /** @param by what ended it: `dispose()` */
+  constructor(by: string) {
+    super("session", by);
+  }
+}

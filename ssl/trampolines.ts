@@ -1,0 +1,194 @@
+import { callbacks } from "../ffi/callbacks.ts";
+import type { OpenSsl } from "../ffi/open.ts";
+import type { Null, Pointer, Trampoline } from "../ffi/types.ts";
+import { activeCaller, calledBack } from "./calls.ts";
+import type { SessionLookup } from "./callback_types.ts";
+import { ClientHello } from "./client_hello.ts";
+import type { SslConnection } from "./connection.ts";
+import { type ContextState, forgetState, stateOf, wrappers } from "./context_state.ts";
+import { library, whenOpened } from "./library.ts";
+import { endSession, giveAwaySession, keepSession, lendSession, Session, sessionPointer } from "./session.ts";
+
+/**
+ * The C functions that libssl calls back, one of each kind for the whole process. Each finds the TypeScript side by
+ * the SSL or SSL_CTX it is passed. None throws: C gets its failure value, and the error goes to the outer call.
+ */
+export type Trampolines = { readonly [K in keyof typeof callbacks]: Pointer };
+
+let made: Trampolines | undefined;
+
+/** The trampolines of the open library. */
+export function trampolines(): Trampolines {
+  library();
+  return made!;
+}
+
+whenOpened(({ adapter, crypto }: OpenSsl) => {
+  const all: { [K in keyof typeof callbacks]: Trampoline } = {
+    newSession: adapter.trampoline(callbacks.newSession, newSession),
+    removeSession: adapter.trampoline(callbacks.removeSession, removeSession),
+    getSession: adapter.trampoline(callbacks.getSession, getSession),
+    clientHello: adapter.trampoline(callbacks.clientHello, clientHello),
+    serverName: adapter.trampoline(callbacks.serverName, serverName),
+    alpnSelect: adapter.trampoline(callbacks.alpnSelect, alpnSelect),
+    keylog: adapter.trampoline(callbacks.keylog, keylog),
+    exDataFree: adapter.trampoline(callbacks.exDataFree, contextFreed),
+  };
+  made = Object.fromEntries(
+    Object.entries(all).map(([kind, { pointer }]) => [kind, pointer]),
+  ) as unknown as Trampolines;
+  // The only way to learn when libssl really frees an SSL_CTX, whoever else had references to it.
+  const index = crypto.CRYPTO_get_ex_new_index(classSslCtx, 0, null, null, null, made.exDataFree);
+  return () => {
+    crypto.CRYPTO_free_ex_index(classSslCtx, index);
+    for (const trampoline of Object.values(all)) trampoline.close();
+    made = undefined;
+  };
+});
+
+const classSslCtx = 1; // CRYPTO_EX_INDEX_SSL_CTX
+
+function newSession(ssl: Pointer | Null, pointer: Pointer | Null): number {
+  return calledBack(0, () =>
+    withConnection(ssl, 0, ({ newSession }, connection) => {
+      if (!newSession || !pointer) return 0;
+      const session = lendSession(pointer);
+      let kept = false;
+      try {
+        const answer = newSession(connection, session);
+        refusePromise("new session", answer);
+        kept = answer === true && keepSession(session);
+        return kept ? 1 : 0;
+      } finally {
+        if (!kept) endSession(session, "the return of the new session callback, which did not keep it");
+      }
+    }));
+}
+
+function removeSession(context: Pointer | Null, pointer: Pointer | Null): void {
+  calledBack(undefined, () => {
+    const state = context ? stateOf(context) : undefined;
+    if (!state?.removeSession || !pointer) return;
+    const session = lendSession(pointer);
+    state.removing++;
+    try {
+      const handle = state.handle?.deref() ?? wrappers.releasedContext!(state);
+      refusePromise("remove session", state.removeSession(handle, session));
+    } finally {
+      state.removing--;
+      endSession(session, "the return of the remove session callback that it was lent to");
+    }
+  });
+}
+
+function getSession(ssl: Pointer | Null, data: Pointer | Null, length: number, copy: Pointer | Null): Pointer | Null {
+  return calledBack(null, () =>
+    withConnection(ssl, null, ({ getSession }, connection) => {
+      if (!getSession) return null;
+      const { memory } = library();
+      const lookup: SessionLookup = { copy: true };
+      const session = getSession(connection, memory.readBytes(data, length), lookup);
+      if (session === undefined || session === null) return null;
+      refusePromise("get session", session);
+      if (!(session instanceof Session)) {
+        throw new TypeError("Cannot use what the get session callback returned: it is neither a Session nor undefined");
+      }
+      // libssl set the flag to 1 before it called.
+      if (lookup.copy) return sessionPointer(session);
+      const given = giveAwaySession(session, "being given to libssl by the get session callback");
+      memory.writeInt(copy as Pointer, 0);
+      return given;
+    }));
+}
+
+const clientHelloAnswers = { refuse: 0, continue: 1, suspend: -1 };
+
+function clientHello(ssl: Pointer | Null): number {
+  return calledBack(
+    clientHelloAnswers.refuse,
+    () =>
+      withConnection(ssl, clientHelloAnswers.continue, ({ clientHello }, connection) => {
+        if (!clientHello) return clientHelloAnswers.continue;
+        const hello = new ClientHello(ssl as Pointer);
+        try {
+          const answer = clientHello(connection, hello);
+          refusePromise("client hello", answer);
+          const number = clientHelloAnswers[answer];
+          if (number === undefined) {
+            throw new TypeError(`Cannot use what the client hello callback returned: ${JSON.stringify(answer)}`);
+          }
+          return number;
+        } finally {
+          hello.end();
+        }
+      }),
+  );
+}
+
+/** Accepts the client's server name. Without this, libssl would not keep the name in the session. */
+function serverName(): number {
+  return 0; // SSL_TLSEXT_ERR_OK
+}
+
+function keylog(ssl: Pointer | Null, line: Pointer | Null): void {
+  calledBack(undefined, () =>
+    withConnection(ssl, undefined, ({ keylog }, connection) => {
+      if (keylog) refusePromise("keylog", keylog(connection, library().memory.readString(line)!));
+    }));
+}
+
+function alpnSelect(
+  ssl: Pointer | Null,
+  out: Pointer | Null,
+  outLength: Pointer | Null,
+  offered: Pointer | Null,
+  offeredLength: number,
+): number {
+  const accepted = 0, fatal = 2, ignored = 3; // SSL_TLSEXT_ERR_OK, _ALERT_FATAL, _NOACK
+  return calledBack(fatal, () =>
+    withConnection(ssl, ignored, ({ alpn }) => {
+      if (!alpn) return ignored;
+      const negotiated = 1; // OPENSSL_NPN_NEGOTIATED
+      const { ssl } = library();
+      const result = ssl.SSL_select_next_proto(out, outLength, alpn.list, alpn.length, offered, offeredLength);
+      return result === negotiated ? accepted : fatal;
+    }));
+}
+
+function contextFreed(context: Pointer | Null): void {
+  calledBack(undefined, () => {
+    if (context) forgetState(context);
+  });
+}
+
+/** Finds the callbacks of the context that an SSL was made with, and the object to hand to them. */
+function withConnection<T>(
+  ssl: Pointer | Null,
+  unknown: T,
+  call: (callbacks: ContextState, connection: SslConnection) => T,
+): T {
+  const caller = activeCaller();
+  if (!ssl) return unknown;
+  if (caller && caller.key === library().memory.keyOf(ssl)) return call(caller.context, caller.connection);
+  // An SSL that other code made from a context of ours: its object is good for the time of this call.
+  const context = library().ssl.SSL_get_SSL_CTX(ssl);
+  const state = context ? stateOf(context) : undefined;
+  if (!state) return unknown;
+  const { connection, end } = wrappers.connection!(ssl);
+  try {
+    return call(state, connection);
+  } finally {
+    end();
+  }
+}
+
+/** libssl cannot wait. A Promise would count as an answer it is not, so it is refused by name. */
+function refusePromise(callback: string, answer: unknown): void {
+  if (typeof (answer as PromiseLike<unknown> | undefined)?.then !== "function") return;
+  // Nobody will wait for it: what it rejects with must not end the program as well.
+  (answer as PromiseLike<unknown>).then(undefined, () => {});
+  throw new TypeError(
+    `The ${callback} callback returned a Promise: libssl needs its answer at once. ` +
+      `Suspend in the client hello callback to wait for one`,
+  );
+}
