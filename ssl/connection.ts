@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { memoryBio } from "./bio.ts";
+import { requireBytes } from "./bytes.ts";
 import { type Caller, calling, enter, leave, whenUnwound } from "./calls.ts";
 import { certificateOf } from "./certificate.ts";
 import { contextPointer, contextState, type SslContext } from "./context.ts";
@@ -220,6 +221,7 @@ export class SslConnection {
    */
   pushCiphertext(bytes: Uint8Array): void {
     this.#idle("push ciphertext");
+    requireBytes("this ciphertext", bytes);
     if (bytes.length === 0) return;
     if (library().crypto.BIO_write(this.#input!, bytes, bytes.length) !== bytes.length) {
       throw openSslError(`Cannot take in ${bytes.length} bytes of ciphertext`);
@@ -234,6 +236,7 @@ export class SslConnection {
    */
   pullCiphertext(buffer: Uint8Array): number {
     this.#idle("pull ciphertext");
+    requireBytes("this buffer", buffer);
     if (buffer.length === 0) return 0;
     return Math.max(0, library().crypto.BIO_read(this.#output!, buffer, buffer.length));
   }
@@ -283,6 +286,7 @@ export class SslConnection {
    */
   read(buffer: Uint8Array): number | null {
     const pointer = this.#idle("read");
+    requireBytes("this buffer", buffer);
     if (this.#unreported) return this.#readUnreported(buffer, this.#unreported);
     if (buffer.length === 0) return 0;
     const { ssl } = library();
@@ -329,6 +333,7 @@ export class SslConnection {
    */
   write(bytes: Uint8Array): number {
     const pointer = this.#idle("write");
+    requireBytes("this plaintext", bytes);
     if (!this.#established || bytes.length === 0) return 0;
     clearErrors();
     let result: number;

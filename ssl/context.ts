@@ -1,6 +1,7 @@
 import { cString } from "../ffi/memory.ts";
 import type { Null, Pointer } from "../ffi/types.ts";
 import { alpnWireFormat } from "./alpn.ts";
+import { requireBytes } from "./bytes.ts";
 import { calling, whenUnwound } from "./calls.ts";
 import type {
   ClientHelloCallback,
@@ -10,7 +11,6 @@ import type {
   RemoveSessionCallback,
   SetCallback,
 } from "./callback_types.ts";
-import { SslOption } from "./constants.ts";
 import { ContextState, setState, stateOf, wrappers } from "./context_state.ts";
 import type { SslContextOptions, VerifyMode } from "./context_options.ts";
 import { pemOf, useAuthorities, useCredentials } from "./credentials.ts";
@@ -375,6 +375,7 @@ export class SslContext {
    */
   setSessionIdContext(idContext: string | Uint8Array): void {
     const bytes = typeof idContext === "string" ? new TextEncoder().encode(idContext) : idContext;
+    requireBytes("this session id context", bytes);
     if (bytes.length < 1 || bytes.length > 32) {
       throw new RangeError(`Cannot set a session id context of ${bytes.length} bytes: it takes 1 to 32`);
     }

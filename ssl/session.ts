@@ -2,6 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { readPem, writePem } from "./bio.ts";
+import { requireBytes } from "./bytes.ts";
 import { certificateOf } from "./certificate.ts";
 import { held, library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
@@ -101,6 +102,7 @@ export class Session {
    * @see d2i_SSL_SESSION(3)
    */
   static fromDer(der: Uint8Array): Session {
+    requireBytes("this DER", der);
     const { ssl, crypto, memory } = library();
     const length = der.byteLength;
     // d2i keeps nothing of its input and walks a pointer over it, so the input must lie still in C's memory.
