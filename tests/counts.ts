@@ -1,0 +1,67 @@
+/** Counts libssl's objects to the last one: libcrypto tells of each that is made and each that is freed. */
+
+import { assertEquals } from "@std/assert";
+import { callbacks } from "../ffi/callbacks.ts";
+import type { Null, Pointer } from "../ffi/types.ts";
+import { held, library } from "../ssl/library.ts";
+import { Contexts, type Version, versions } from "./support.ts";
+
+/** How many of libssl's objects live, of those made since this file was loaded. */
+export interface Counts {
+  readonly connections: number;
+  readonly contexts: number;
+  readonly sessions: number;
+}
+
+// CRYPTO_EX_INDEX_SSL, CRYPTO_EX_INDEX_SSL_CTX, CRYPTO_EX_INDEX_SSL_SESSION
+const classes = { connections: 0, contexts: 1, sessions: 2 };
+const living = { connections: new Set(), contexts: new Set(), sessions: new Set() };
+
+for (const kind of ["connections", "contexts", "sessions"] as const) {
+  const { adapter, crypto, memory } = library();
+  // Both are installed once, for as long as the process lasts. CRYPTO_EX_new has the prototype of CRYPTO_EX_free.
+  const made = adapter.trampoline(callbacks.exDataFree, (object: Pointer | Null) => {
+    if (object) living[kind].add(memory.keyOf(object));
+  });
+  const freed = adapter.trampoline(callbacks.exDataFree, (object: Pointer | Null) => {
+    if (object) living[kind].delete(memory.keyOf(object));
+  });
+  crypto.CRYPTO_get_ex_new_index(classes[kind], 0, null, made.pointer, null, freed.pointer);
+}
+
+/** The live objects as they stand. */
+export function counts(): Counts {
+  return { connections: living.connections.size, contexts: living.contexts.size, sessions: living.sessions.size };
+}
+
+/** What C has and what TypeScript holds: to be taken before a test and compared after it. */
+export interface Standing {
+  readonly living: Counts;
+  readonly held: typeof held;
+}
+
+/** Where things stand now. */
+export function standing(): Standing {
+  return { living: counts(), held: { ...held } };
+}
+
+/** Asserts that all that was made since has been freed, and that no error is left in OpenSSL's queue. */
+export function assertNothingLeft(before: Standing): void {
+  assertEquals(standing(), before);
+  assertEquals(library().crypto.ERR_peek_error(), 0, "An error was left in OpenSSL's queue");
+}
+
+/** Runs a test and asserts that it left nothing behind. */
+export function leavingNothing(test: () => void): () => void {
+  return () => {
+    const before = standing();
+    test();
+    assertNothingLeft(before);
+  };
+}
+
+// libcrypto and libssl make some objects once, at first use, and keep them.
+for (const version of versions satisfies readonly Version[]) {
+  using contexts = new Contexts(version);
+  contexts.visit(contexts.resumable());
+}
