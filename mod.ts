@@ -36,3 +36,8 @@ export { SessionCache, type SessionCacheOptions, type SessionCacheStats } from "
 export type { MaybePromise, SessionStore } from "./cache/session_store.ts";
 export { SessionStoreError, type StoreOperation } from "./cache/session_store_error.ts";
 export { SqliteStore } from "./cache/sqlite_store.ts";
+export { connect, type ConnectOptions } from "./server/connect.ts";
+export { type ConnectionEmitter, httpConnections } from "./server/http_connections.ts";
+export { listen, type Listener, type ListenOptions } from "./server/listen.ts";
+export { TlsDuplex } from "./server/tls_duplex.ts";
+export type { ConnectionHandler, TlsSocket, TlsSocketHandlers } from "./server/tls_socket.ts";

@@ -392,6 +392,11 @@ export class SslConnection {
     leave(outer);
   }
 
+  /** Whether the connection has ended and can no longer be used. */
+  get isReleased(): boolean {
+    return this.#pointer === undefined;
+  }
+
   /** Whether the handshake is over. */
   get isEstablished(): boolean {
     return this.#established;

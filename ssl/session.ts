@@ -297,7 +297,7 @@ export class Session {
     this.dispose();
   }
 
-  /** Whether the session can still be used. */
+  /** Whether the session has ended and can no longer be used. */
   get isReleased(): boolean {
     return this.#pointer === undefined;
   }

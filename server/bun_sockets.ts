@@ -1,0 +1,160 @@
+import type { Address, RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
+
+// The part of Bun's namespace used here, declared so that this file type-checks in every runtime's tools.
+interface BunTcpSocket {
+  data: BunSocket;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  write(bytes: Uint8Array): number;
+  shutdown(): void;
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+  setNoDelay(noDelay: boolean): void;
+}
+interface BunSocketHandler {
+  binaryType: "uint8array";
+  open(socket: BunTcpSocket): void;
+  data(socket: BunTcpSocket, bytes: Uint8Array): void;
+  drain(socket: BunTcpSocket): void;
+  end(socket: BunTcpSocket): void;
+  close(socket: BunTcpSocket, error?: Error): void;
+  error(socket: BunTcpSocket, error: Error): void;
+  connectError?(socket: BunTcpSocket, error: Error): void;
+}
+interface BunOptions extends Address {
+  allowHalfOpen: true;
+  socket: BunSocketHandler;
+}
+interface BunNamespace {
+  listen(options: BunOptions): { hostname: string; port: number; stop(): void };
+  connect(options: BunOptions): Promise<unknown>;
+}
+
+const bun = (globalThis as { Bun?: BunNamespace }).Bun!;
+
+/** Bun.listen and Bun.connect. */
+export const bunSockets: SocketAdapter = {
+  listen(address, accept) {
+    return Promise.resolve().then(() => {
+      const listener = bun.listen({ ...address, allowHalfOpen: true, socket: handler(accept) });
+      return {
+        hostname: listener.hostname,
+        port: listener.port,
+        close: () => listener.stop(),
+      } satisfies RawListener;
+    });
+  },
+  async connect(address, opened) {
+    await bun.connect({ ...address, allowHalfOpen: true, socket: handler(opened) });
+  },
+};
+
+function handler(opened: (socket: RawSocket) => RawSocketEvents): BunSocketHandler {
+  return {
+    binaryType: "uint8array",
+    open(socket) {
+      socket.setNoDelay(true);
+      socket.data = new BunSocket(socket);
+      socket.data.start(opened);
+    },
+    data: (socket, bytes) => socket.data.events.data(bytes),
+    drain: (socket) => socket.data.drain(),
+    end: (socket) => socket.data.ended(),
+    close: (socket, error) => socket.data?.closed(error),
+    error: (socket, error) => socket.data?.failed(error),
+  };
+}
+
+class BunSocket implements RawSocket {
+  readonly #socket: BunTcpSocket;
+  events!: RawSocketEvents;
+  /** What a write left over. */
+  #rest: Uint8Array | undefined;
+  #ending = false;
+  #writeEnded = false;
+  #readEnded = false;
+  #closed = false;
+  #error: Error | undefined;
+
+  constructor(socket: BunTcpSocket) {
+    this.#socket = socket;
+  }
+
+  start(opened: (socket: RawSocket) => RawSocketEvents): void {
+    this.events = opened(this);
+    this.events.open();
+  }
+
+  get remoteAddress(): string {
+    return this.#socket.remoteAddress;
+  }
+
+  get remotePort(): number {
+    return this.#socket.remotePort;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#closed) return true;
+    const written = Math.max(0, this.#socket.write(bytes));
+    if (written === bytes.length) return true;
+    this.#rest = bytes.slice(written);
+    return false;
+  }
+
+  drain(): void {
+    if (this.#closed) return;
+    const rest = this.#rest;
+    if (rest) {
+      this.#rest = undefined;
+      if (!this.write(rest)) return;
+    }
+    if (this.#ending) this.#endWriting();
+    if (!this.#closed) this.events.drain();
+  }
+
+  end(): void {
+    if (this.#ending || this.#closed) return;
+    this.#ending = true;
+    if (!this.#rest) this.#endWriting();
+  }
+
+  #endWriting(): void {
+    if (this.#writeEnded) return;
+    this.#writeEnded = true;
+    if (this.#readEnded) this.destroy();
+    else this.#socket.shutdown();
+  }
+
+  /** The other side ended. */
+  ended(): void {
+    if (this.#closed) return;
+    this.#readEnded = true;
+    this.events.end();
+    if (this.#writeEnded) this.destroy();
+  }
+
+  destroy(): void {
+    if (this.#closed) return;
+    this.#socket.terminate();
+    this.closed();
+  }
+
+  failed(error: Error): void {
+    this.#error = error;
+  }
+
+  closed(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.events.close(error ?? this.#error);
+  }
+
+  pause(): void {
+    if (!this.#closed) this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#socket.resume();
+  }
+}

@@ -1,0 +1,51 @@
+import { clearTimeout, setTimeout } from "node:timers";
+
+/**
+ * Ends things that take too long, all after the same time. One timer serves them all, as whoever came first is due
+ * first; and it stays set from one to the next, for most are done in time.
+ */
+export class Deadlines<T> {
+  readonly #milliseconds: number;
+  readonly #expire: (item: T) => void;
+  readonly #due = new Map<T, number>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(milliseconds: number, expire: (item: T) => void) {
+    this.#milliseconds = milliseconds;
+    this.#expire = expire;
+  }
+
+  /** Starts an item's time, anew if it is running. */
+  add(item: T): void {
+    this.#due.delete(item);
+    this.#due.set(item, performance.now() + this.#milliseconds);
+    if (!this.#timer) this.#wait(this.#milliseconds);
+  }
+
+  /** The item was done in time. */
+  delete(item: T): void {
+    this.#due.delete(item);
+  }
+
+  /** Forgets all items. */
+  close(): void {
+    this.#due.clear();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #wait(milliseconds: number): void {
+    // What is waited for keeps the program alive by itself.
+    this.#timer = setTimeout(() => this.#check(), milliseconds).unref();
+  }
+
+  #check(): void {
+    this.#timer = undefined;
+    const now = performance.now();
+    for (const [item, due] of this.#due) {
+      if (due > now) return this.#wait(due - now);
+      this.#due.delete(item);
+      this.#expire(item);
+    }
+  }
+}

@@ -1,0 +1,184 @@
+import type { Address, RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
+
+// The part of Deno's namespace used here, declared so that this file type-checks in every runtime's tools.
+interface DenoConnection {
+  readonly remoteAddr: { hostname: string; port: number };
+  read(buffer: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  closeWrite(): Promise<void>;
+  close(): void;
+  setNoDelay(noDelay: boolean): void;
+}
+interface DenoListener {
+  readonly addr: { hostname: string; port: number };
+  accept(): Promise<DenoConnection>;
+  close(): void;
+}
+interface DenoNamespace {
+  listen(options: Address): DenoListener;
+  connect(options: Address): Promise<DenoConnection>;
+}
+
+const deno = (globalThis as { Deno?: DenoNamespace }).Deno!;
+
+/** Deno.listen and Deno.connect. */
+export const denoSockets: SocketAdapter = {
+  listen(address, accept) {
+    // Not async: it either listens now or throws, and the caller gets a rejection for it.
+    return Promise.resolve().then(() => {
+      const listener = deno.listen({ hostname: address.hostname, port: address.port });
+      acceptAll(listener, accept);
+      return {
+        hostname: listener.addr.hostname,
+        port: listener.addr.port,
+        close: () => listener.close(),
+      } satisfies RawListener;
+    });
+  },
+  async connect(address, opened) {
+    const connection = await deno.connect({ hostname: address.hostname, port: address.port });
+    new DenoSocket(connection).start(opened);
+  },
+};
+
+async function acceptAll(listener: DenoListener, accept: (socket: RawSocket) => RawSocketEvents): Promise<void> {
+  while (true) {
+    let connection: DenoConnection;
+    try {
+      connection = await listener.accept();
+    } catch (error) {
+      // Closed: the end. Else a client that went before it was accepted, or too many open files: go on.
+      if (isBadResource(error)) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      continue;
+    }
+    new DenoSocket(connection).start(accept);
+  }
+}
+
+function isBadResource(error: unknown): boolean {
+  return error instanceof Error && (error.name === "BadResource" || error.name === "Interrupted");
+}
+
+class DenoSocket implements RawSocket {
+  readonly #connection: DenoConnection;
+  #events!: RawSocketEvents;
+  #wake: (() => void) | undefined;
+  #paused = false;
+  #writing = false;
+  #ending = false;
+  #readEnded = false;
+  #writeEnded = false;
+  #closed = false;
+
+  constructor(connection: DenoConnection) {
+    this.#connection = connection;
+  }
+
+  start(opened: (socket: RawSocket) => RawSocketEvents): void {
+    try {
+      // Otherwise a small record waits for the acknowledgement of the one before it.
+      this.#connection.setNoDelay(true);
+    } catch {
+      // It has gone already; reading will say so.
+    }
+    this.#events = opened(this);
+    this.#events.open();
+    this.#readAll();
+  }
+
+  get remoteAddress(): string {
+    return this.#connection.remoteAddr.hostname;
+  }
+
+  get remotePort(): number {
+    return this.#connection.remoteAddr.port;
+  }
+
+  async #readAll(): Promise<void> {
+    // Small for the many connections that are idle; it grows with what comes.
+    let buffer = new Uint8Array(4096);
+    try {
+      while (!this.#closed) {
+        if (this.#paused) await new Promise<void>((resolve) => this.#wake = resolve);
+        if (this.#closed) return;
+        const length = await this.#connection.read(buffer);
+        if (this.#closed) return;
+        if (length === null) {
+          this.#readEnded = true;
+          this.#events.end();
+          this.#closeIfEnded();
+          return;
+        }
+        this.#events.data(buffer.subarray(0, length));
+        if (length === buffer.length && length < 65536) buffer = new Uint8Array(length * 4);
+      }
+    } catch (error) {
+      this.#close(error as Error);
+    }
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#closed) return true;
+    this.#writing = true;
+    this.#writeAll(bytes.slice());
+    return false;
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    try {
+      for (let written = 0; written < bytes.length;) {
+        written += await this.#connection.write(written === 0 ? bytes : bytes.subarray(written));
+      }
+    } catch (error) {
+      this.#close(error as Error);
+      return;
+    }
+    this.#writing = false;
+    if (this.#closed) return;
+    if (this.#ending) this.#endWriting();
+    if (!this.#closed) this.#events.drain();
+  }
+
+  end(): void {
+    if (this.#ending || this.#closed) return;
+    this.#ending = true;
+    if (!this.#writing) this.#endWriting();
+  }
+
+  #endWriting(): void {
+    this.#writeEnded = true;
+    if (this.#readEnded) {
+      this.#close();
+      return;
+    }
+    // Rejects if the other side has gone, and reading says that as well.
+    this.#connection.closeWrite().catch(() => {});
+  }
+
+  #closeIfEnded(): void {
+    if (this.#readEnded && this.#writeEnded) this.#close();
+  }
+
+  destroy(): void {
+    this.#close();
+  }
+
+  #close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#connection.close();
+    this.#wake?.();
+    this.#events.close(error);
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}

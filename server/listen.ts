@@ -1,0 +1,124 @@
+import { SslConnection } from "../ssl/connection.ts";
+import type { SslContext } from "../ssl/context.ts";
+import { Deadlines } from "./deadlines.ts";
+import { listenError } from "./listen_error.ts";
+import { socketsOfThisRuntime } from "./sockets.ts";
+import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
+import { type ConnectionHandler, startTls, type TlsSocket, type TlsSocketOwner } from "./tls_socket.ts";
+
+/** The options of {@linkcode listen}. */
+export interface ListenOptions {
+  /** The context for the connections. It stays yours, and may be disposed once the server is closed. */
+  context: SslContext;
+  /** The port; 0, the default, for a free one. */
+  port?: number;
+  /** The address or name to listen on; by default `0.0.0.0`, all of this machine's IPv4 addresses. */
+  hostname?: string;
+  /** For how long a client may take for its handshake, in milliseconds; by default 10,000. */
+  handshakeTimeout?: number;
+  /**
+   * Called with what goes wrong on a connection: handshakes that fail, protocol errors, and what callbacks and
+   * handlers threw. The server goes on. What it throws is ignored. The socket is missing where there was none yet.
+   */
+  onError?: (error: Error, socket?: TlsSocket) => void;
+}
+
+/** A server that listens. */
+export interface Listener {
+  /** The address that it listens on. */
+  readonly hostname: string;
+  /** The port that it listens on. */
+  readonly port: number;
+  /** How many connections there are, those in their handshake among them. */
+  readonly connections: number;
+  /**
+   * Stops listening and ends each connection, as `end()` does. Connections that do not end by themselves are destroyed
+   * after 5 seconds.
+   *
+   * @returns a Promise that is kept when all have closed
+   */
+  close(): Promise<void>;
+  /** The same as {@linkcode Listener.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** For how long an ended connection may wait for the other side's end. */
+const closingTimeout = 5000;
+
+/**
+ * Listens for TLS connections, on the runtime's own sockets.
+ *
+ * @param options the context, and where to listen
+ * @param onConnection called with each connection whose handshake is done; answers the handlers of its events
+ * @returns the server, once it listens
+ * @throws {Error} if it cannot listen: the port is in use, or the address is not this machine's
+ *
+ * @example An echo server
+ * ```ts
+ * import { listen, selfSigned, SslContext } from "./mod.ts";
+ *
+ * using context = SslContext.server(selfSigned());
+ * await using server = await listen({ context, hostname: "127.0.0.1" }, () => ({
+ *   data: (socket, bytes) => void socket.write(bytes),
+ * }));
+ * console.log(`Listening on port ${server.port}`);
+ * ```
+ */
+export async function listen(options: ListenOptions, onConnection: ConnectionHandler): Promise<Listener> {
+  const { context, port = 0, hostname = "0.0.0.0", handshakeTimeout = 10_000, onError = () => {} } = options;
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    throw new RangeError(`Cannot listen on port ${port}: there are 0 to 65535`);
+  }
+  if (!(handshakeTimeout > 0 && handshakeTimeout <= 0x7fffffff)) {
+    throw new RangeError(`Cannot wait ${handshakeTimeout} ms for a handshake: it takes 1 to 2147483647`);
+  }
+  const sockets = new Set<TlsSocket>();
+  let allClosed: (() => void) | undefined;
+  const owner: TlsSocketOwner = {
+    role: "server",
+    onConnection,
+    onOpen: (socket) => void sockets.add(socket),
+    onError,
+    onClose: (socket) => {
+      sockets.delete(socket);
+      if (sockets.size === 0) allClosed?.();
+    },
+    handshakes: new Deadlines<TlsSocket>(handshakeTimeout, (socket) => {
+      socket.destroy(new Error(`The client did not finish its handshake in ${handshakeTimeout} ms`));
+    }),
+    closings: new Deadlines<TlsSocket>(closingTimeout, (socket) => socket.destroy()),
+  };
+  function accept(raw: RawSocket): RawSocketEvents {
+    try {
+      return startTls(raw, SslConnection.server(context), owner);
+    } catch (error) {
+      // The context was disposed, say. Without TLS there is nothing to be done with the client.
+      onError(error as Error);
+      return { open: () => raw.destroy(), data() {}, drain() {}, end() {}, close() {} };
+    }
+  }
+  const listener = await socketsOfThisRuntime()
+    .listen({ hostname, port }, accept)
+    .catch((cause) => {
+      throw listenError(hostname, port, cause);
+    });
+
+  let closing: Promise<void> | undefined;
+  async function close(): Promise<void> {
+    listener.close();
+    for (const socket of sockets) socket.end();
+    if (sockets.size > 0) await new Promise<void>((resolve) => allClosed = resolve);
+    owner.handshakes.close();
+    owner.closings.close();
+  }
+  const closeOnce = () => closing ??= close();
+  return {
+    hostname: listener.hostname,
+    port: listener.port,
+    get connections() {
+      return sockets.size;
+    },
+    close: closeOnce,
+    [Symbol.asyncDispose]: closeOnce,
+  };
+}

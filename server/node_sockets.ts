@@ -1,0 +1,77 @@
+import { connect, createServer, type Socket } from "node:net";
+import type { RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
+
+/** node:net. */
+export const nodeSockets: SocketAdapter = {
+  listen(address, accept) {
+    return new Promise<RawListener>((resolve, reject) => {
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+        new NodeSocket(socket).start(accept);
+      });
+      server.once("error", reject);
+      server.listen({ host: address.hostname, port: address.port }, () => {
+        server.off("error", reject);
+        // Too many open files, say: the connections that are there go on.
+        server.on("error", () => {});
+        const { address: hostname, port } = server.address() as { address: string; port: number };
+        resolve({ hostname, port, close: () => server.close() });
+      });
+    });
+  },
+  connect(address, opened) {
+    return new Promise<void>((resolve, reject) => {
+      const socket = connect({ host: address.hostname, port: address.port, allowHalfOpen: true, noDelay: true });
+      socket.once("error", reject);
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        new NodeSocket(socket).start(opened);
+        resolve();
+      });
+    });
+  },
+};
+
+class NodeSocket implements RawSocket {
+  readonly #socket: Socket;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    this.remoteAddress = socket.remoteAddress ?? "";
+    this.remotePort = socket.remotePort ?? 0;
+  }
+
+  start(opened: (socket: RawSocket) => RawSocketEvents): void {
+    const events = opened(this);
+    let failure: Error | undefined;
+    this.#socket
+      .on("data", (bytes: Uint8Array) => events.data(bytes))
+      .on("drain", () => events.drain())
+      .on("end", () => events.end())
+      .on("error", (error) => failure = error)
+      .on("close", () => events.close(failure));
+    events.open();
+  }
+
+  write(bytes: Uint8Array): boolean {
+    // The socket keeps what it is given until the kernel has taken it.
+    return this.#socket.write(bytes.slice());
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+}

@@ -1,0 +1,53 @@
+/** A TCP socket as the TLS core sees it. Each runtime's adapter makes them. */
+export interface RawSocket {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /**
+   * Sends bytes, which the caller may use again when this returns. False if the socket can take no more before
+   * `drain`; what was passed is sent all the same.
+   */
+  write(bytes: Uint8Array): boolean;
+  /** Ends this side (FIN) after what was written. */
+  end(): void;
+  /** Closes at once. `close` follows. */
+  destroy(): void;
+  /** Stops, and starts again, the flow of `data`. */
+  pause(): void;
+  resume(): void;
+}
+
+/** What a TCP socket calls. */
+export interface RawSocketEvents {
+  /** The socket is ready to be used. Called once, first. */
+  open(): void;
+  /** Bytes came. They are the socket's: good for the time of the call. */
+  data(bytes: Uint8Array): void;
+  /** More can be written. */
+  drain(): void;
+  /** The other side ended. */
+  end(): void;
+  /** The socket is closed, for this error if there is one. Nothing is called afterwards. */
+  close(error?: Error): void;
+}
+
+/** A port that is listened on. */
+export interface RawListener {
+  readonly hostname: string;
+  readonly port: number;
+  /** Stops listening. Connections go on. */
+  close(): void;
+}
+
+/** Where to listen or to connect to. */
+export interface Address {
+  readonly hostname: string;
+  readonly port: number;
+}
+
+/** One runtime's sockets. */
+export interface SocketAdapter {
+  /** Listens. `accept` is called with each new socket and answers what it is to call. */
+  listen(address: Address, accept: (socket: RawSocket) => RawSocketEvents): Promise<RawListener>;
+  /** Connects. `opened` is called when the socket is there and answers what it is to call. */
+  connect(address: Address, opened: (socket: RawSocket) => RawSocketEvents): Promise<void>;
+}
