@@ -1,0 +1,175 @@
+/**
+ * One session store, two servers in two runtimes: a client that made a full handshake with one resumes with the other,
+ * and again after both were killed.
+ *
+ *   npm run demo
+ *   deno task demo
+ */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import {
+  connect,
+  openLibrary,
+  type ProtocolVersion,
+  selfSigned,
+  type Session,
+  SessionCacheMode,
+  SslContext,
+} from "../mod.ts";
+
+const runtimes = {
+  Deno: { command: process.env.OPENSSL_SESSIONS_DENO ?? "deno", args: ["run", "-A", "--no-prompt"] },
+  Bun: { command: process.env.OPENSSL_SESSIONS_BUN ?? "bun", args: [] },
+};
+type Runtime = keyof typeof runtimes;
+
+const folder = mkdtempSync(join(tmpdir(), "openssl-sessions-"));
+const credentials = selfSigned();
+const files = { cert: join(folder, "cert.pem"), key: join(folder, "key.pem"), sessions: join(folder, "sessions.db") };
+writeFileSync(files.cert, credentials.certificate);
+writeFileSync(files.key, credentials.privateKey, { mode: 0o600 });
+
+interface Server {
+  process: ChildProcess;
+  port: number;
+}
+
+/** Starts the server, and waits for its line. */
+function start(runtime: Runtime): Promise<Server> {
+  const { command, args } = runtimes[runtime];
+  const program = fileURLToPath(new URL("./https_server.ts", import.meta.url));
+  const child = spawn(command, [
+    ...[...args, program, "--port", "0", "--host", "127.0.0.1"],
+    ...["--sessions", `sqlite:${files.sessions}`, "--cert", files.cert, "--key", files.key],
+  ], { stdio: ["ignore", "pipe", "inherit"] });
+  return new Promise((resolve, reject) => {
+    child.once("error", (error) => reject(new Error(`Cannot start ${runtime}: ${error.message}`)));
+    child.once("exit", (code) => reject(new Error(`${runtime}'s server ended with ${code} before it listened`)));
+    createInterface({ input: child.stdout! }).once("line", (line) => {
+      console.log(`  ${line.replace(`sqlite:${files.sessions}`, "sqlite:sessions.db")}`);
+      resolve({ process: child, port: Number(new URL(line.split(" ")[0]!).port) });
+    });
+  });
+}
+
+async function startBoth(): Promise<Record<Runtime, Server>> {
+  const [Deno, Bun] = await Promise.all([start("Deno"), start("Bun")]);
+  return { Deno, Bun };
+}
+
+/** Ends a server as a crash would. */
+function kill({ process: child }: Server): Promise<unknown> {
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGKILL");
+  return gone;
+}
+
+/** A client that keeps the last session it was given. */
+class Client {
+  readonly #context: SslContext;
+  #session: Session | undefined;
+
+  constructor(protocol: ProtocolVersion) {
+    this.#context = SslContext.client({
+      certificateAuthorities: credentials.certificate,
+      minVersion: protocol,
+      maxVersion: protocol,
+      sessionCacheMode: SessionCacheMode.Client | SessionCacheMode.NoInternal,
+    });
+    this.#context.setNewSessionCallback((_connection, session) => {
+      this.#session?.dispose();
+      this.#session = session;
+      return true;
+    });
+  }
+
+  /** Makes one connection with one request. The new session, if there is one, comes before the answer does. */
+  async visit(port: number): Promise<{ resumed: boolean; milliseconds: number }> {
+    const began = performance.now();
+    const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+    const socket = await connect({
+      context: this.#context,
+      hostname: "127.0.0.1",
+      serverName: "localhost",
+      port,
+      ...(this.#session && { session: this.#session }),
+    }, { close: () => close() });
+    const milliseconds = performance.now() - began;
+    const resumed = socket.isResumed;
+    socket.write(new TextEncoder().encode("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
+    await closed;
+    return { resumed, milliseconds };
+  }
+
+  dispose(): void {
+    this.#session?.dispose();
+    this.#context.dispose();
+  }
+}
+
+let rows = 0;
+let asExpected = 0;
+
+async function visit(
+  client: Client,
+  protocol: string,
+  runtime: Runtime,
+  servers: Record<Runtime, Server>,
+  expected: string,
+) {
+  const { resumed, milliseconds } = await client.visit(servers[runtime].port);
+  const actual = resumed ? "resumed" : "full";
+  rows++;
+  if (actual === expected) asExpected++;
+  const remark = actual === expected ? "" : `  expected: ${expected}`;
+  console.log(
+    `  ${protocol.padEnd(10)}${runtime.padEnd(8)}${actual.padEnd(11)}${
+      milliseconds.toFixed(1).padStart(6)
+    } ms${remark}`,
+  );
+}
+
+function heading(text: string): void {
+  console.log(`\n${text}\n`);
+}
+
+let servers: Record<Runtime, Server> | undefined;
+try {
+  console.log(`The client: ${openLibrary().runtime}, ${openLibrary().version}`);
+  heading("Two servers, one session store:");
+  servers = await startBoth();
+  const clients = [["TLSv1.2", new Client("TLSv1.2")], ["TLSv1.3", new Client("TLSv1.3")]] as const;
+
+  heading("  protocol  server  handshake       time");
+  for (const [protocol, client] of clients) {
+    await visit(client, protocol, "Deno", servers, "full");
+    await visit(client, protocol, "Bun", servers, "resumed");
+    await visit(client, protocol, "Deno", servers, "resumed");
+  }
+
+  await Promise.all([kill(servers.Deno), kill(servers.Bun)]);
+  heading("Both killed (SIGKILL), and started anew:");
+  servers = await startBoth();
+
+  heading("  protocol  server  handshake       time");
+  for (const [protocol, client] of clients) {
+    await visit(client, protocol, "Bun", servers, "resumed");
+    await visit(client, protocol, "Deno", servers, "resumed");
+    client.dispose();
+  }
+  console.log(`\n${asExpected} of ${rows} as expected`);
+  process.exitCode = asExpected === rows ? 0 : 1;
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
+} finally {
+  servers?.Deno.process.kill();
+  servers?.Bun.process.kill();
+  rmSync(folder, { recursive: true, force: true });
+}
