@@ -48,8 +48,13 @@ function readOptions(): Options {
       key: { type: "string" },
       "min-version": { type: "string", default: "1.2" },
       "max-version": { type: "string", default: "1.3" },
+      help: { type: "boolean" },
     },
   });
+  if (values.help) {
+    console.log(usage);
+    process.exit(0);
+  }
   if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65535) {
     throw new TypeError(`--port takes 0 to 65535, not ${values.port}`);
   }
@@ -165,7 +170,7 @@ let options: Options | undefined;
 try {
   options = readOptions();
 } catch (error) {
-  console.error(`${(error as Error).message.split("\n")[0]}\n${usage}`);
+  console.error(`${(error as Error).message.split("\n")[0]} (see --help)`);
   process.exitCode = 2;
 }
 if (options) {
