@@ -5,6 +5,7 @@
 
 import type { SslConnection } from "./connection.ts";
 import type { ContextState } from "./context_state.ts";
+import { clearErrors } from "./openssl_error.ts";
 
 /** The connection that a call into libssl is made on, as its callbacks look for it. */
 export interface Caller {
@@ -62,7 +63,8 @@ export function whenUnwound(action: () => void): void {
 
 /**
  * Runs a callback's TypeScript side. What it throws is kept for the call that caused it, and C gets `failure`.
- * Errors kept so far stand aside meanwhile: they are not those of the calls made in here.
+ * Errors kept so far stand aside meanwhile: they are not those of the calls made in here. Where other code made the
+ * call, no call of this library's is to blame, and the error is one that nobody caught.
  */
 export function calledBack<T>(failure: T, callback: () => T): T {
   const earlier = thrown;
@@ -70,7 +72,12 @@ export function calledBack<T>(failure: T, callback: () => T): T {
   try {
     return callback();
   } catch (error) {
-    thrown = [error];
+    if (depth > 0) thrown = [error];
+    else {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
     return failure;
   } finally {
     if (earlier) thrown = earlier.concat(thrown ?? []);
@@ -84,5 +91,7 @@ function runAfterwards(): void {
 
 function rethrow(errors: unknown[]): never {
   thrown = undefined;
+  // The call may have failed as well. What it left would pass for the reason of the next failure.
+  clearErrors();
   throw errors.length === 1 ? errors[0] : new AggregateError(errors, "Several callbacks threw");
 }
