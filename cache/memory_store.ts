@@ -18,6 +18,8 @@ export class MemoryStore implements SessionStore {
   readonly #entries = new Map<string, { value: Uint8Array; expiresAt: number }>();
 
   /**
+   * An empty store.
+   *
    * @param options `maxEntries`: the most sessions it holds, by default 20,480 as in OpenSSL's own cache; a session
    *   takes some 200 to 2,000 bytes
    * @throws {RangeError} if `maxEntries` is not a whole number above 0

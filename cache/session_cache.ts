@@ -64,7 +64,11 @@ export class SessionCache {
    */
   readonly #taken = new WeakMap<SslConnection, { key: string; value: Uint8Array }>();
 
-  /** @param options the store, and who learns of its failures */
+  /**
+   * A cache that serves no context yet: {@linkcode SessionCache.attach} gives it one.
+   *
+   * @param options the store, and who learns of its failures
+   */
   constructor(options: SessionCacheOptions) {
     this.#store = options.store;
     this.#onStoreError = options.onStoreError;

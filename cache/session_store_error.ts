@@ -10,11 +10,14 @@ const consequences: Record<StoreOperation, string> = {
 
 /** A {@linkcode SessionStore} failed. No connection was lost; `cause` is what the store threw. */
 export class SessionStoreError extends Error {
+  /** "SessionStoreError". */
   override name = "SessionStoreError";
   /** What it was asked to do. */
   readonly operation: StoreOperation;
 
   /**
+   * Made by a session cache.
+   *
    * @param operation what the store was asked to do
    * @param cause what it threw
    */

@@ -3,13 +3,12 @@
  * Each runtime's adapter maps the vocabulary to its own FFI types once, when the library is opened.
  */
 
-declare const pointerBrand: unique symbol;
-
 /**
  * An address in C's memory. Opaque: an object in Deno, a number in Bun and Node. Only `ffi/` looks inside.
  */
 export interface Pointer {
-  readonly [pointerBrand]: never;
+  /** There only for the type checker: nothing else is a pointer. */
+  readonly opensslSessionsPointer: never;
 }
 
 /**

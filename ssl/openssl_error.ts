@@ -29,6 +29,7 @@ export interface OpenSslErrorEntry {
  * ```
  */
 export class OpenSslError extends Error {
+  /** "OpenSslError". */
   override name = "OpenSslError";
   /** The error queue, oldest entry first. Empty where OpenSSL gave no reason. */
   readonly errors: readonly OpenSslErrorEntry[];
