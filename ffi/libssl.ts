@@ -99,6 +99,8 @@ export const libssl = {
   SSL_set_connect_state: { parameters: ["pointer"], result: "void" },
   // int SSL_do_handshake(SSL *ssl)
   SSL_do_handshake: { parameters: ["pointer"], result: "i32" },
+  // int SSL_is_init_finished(const SSL *s)
+  SSL_is_init_finished: { parameters: ["pointer"], result: "i32" },
   // int SSL_read(SSL *ssl, void *buf, int num)
   SSL_read: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
   // int SSL_write(SSL *ssl, const void *buf, int num)

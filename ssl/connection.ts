@@ -260,10 +260,7 @@ export class SslConnection {
     } finally {
       this.#leave(outer);
     }
-    if (result === 1) {
-      this.#established = true;
-      return "done";
-    }
+    if (result === 1) return "done";
     switch (ssl.SSL_get_error(this.#alive, result)) {
       case sslError.wantRead:
       case sslError.wantWrite:
@@ -389,6 +386,10 @@ export class SslConnection {
 
   #leave(outer: Caller | undefined): void {
     this.#busy = false;
+    // A read ends the handshake too, and so does a call whose callback threw.
+    if (!this.#established && this.#pointer) {
+      this.#established = library().ssl.SSL_is_init_finished(this.#pointer) === 1;
+    }
     leave(outer);
   }
 
