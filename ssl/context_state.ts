@@ -1,5 +1,5 @@
 import type { Pointer } from "../ffi/types.ts";
-import { library } from "./library.ts";
+import { beforeClosing, library, whenOpened } from "./library.ts";
 import type { SslConnection } from "./connection.ts";
 import type { SslContext } from "./context.ts";
 import type {
@@ -30,7 +30,21 @@ export class ContextState {
   handle: WeakRef<SslContext> | undefined;
 }
 
+/** How many remove callbacks are under way, of any context: a session does not say which one caches it. */
+export const removals = { underWay: 0 };
+
 const states = new Map<bigint | number, ContextState>();
+
+// An SSL_CTX that other code still holds would call into what closing frees. One without callbacks would not.
+beforeClosing(() => {
+  const served = [...states.values()].filter((state) =>
+    state.role ?? state.newSession ?? state.removeSession ?? state.getSession ?? state.clientHello ?? state.keylog
+  );
+  return served.length > 0
+    ? `other code still holds ${served.length} contexts with callbacks of this library`
+    : undefined;
+});
+whenOpened(() => () => states.clear());
 
 /** The state of this SSL_CTX, if it has one. */
 export function stateOf(context: Pointer): ContextState | undefined {

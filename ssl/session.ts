@@ -4,6 +4,7 @@ import type { Pointer } from "../ffi/types.ts";
 import { readPem, writePem } from "./bio.ts";
 import { requireBytes } from "./bytes.ts";
 import { certificateOf } from "./certificate.ts";
+import { removals } from "./context_state.ts";
 import { held, library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
@@ -177,6 +178,15 @@ export class Session {
     return cipher ? memory.readString(ssl.SSL_CIPHER_get_name(cipher)) : undefined;
   }
 
+  /** A session in an internal cache is sorted anew, under the lock that libssl up to 3.5 holds in remove callbacks. */
+  #outsideRemove(what: string): Pointer {
+    const pointer = this.#alive;
+    if (removals.underWay > 0) {
+      throw new Error(`Cannot ${what} from within a remove session callback: do it when the callback is over`);
+    }
+    return pointer;
+  }
+
   /** When the session was made, in whole seconds. Settable; a RangeError for an invalid date. */
   get created(): Date {
     const { ssl } = library();
@@ -187,10 +197,10 @@ export class Session {
   set created(created: Date) {
     const seconds = Math.floor(created.getTime() / 1000);
     if (!(seconds >= 0)) throw new RangeError(`Cannot set a session's time to ${created}`);
+    const pointer = this.#outsideRemove("set a session's time");
     const { ssl } = library();
-    // A session in an internal cache is sorted anew.
-    if (ssl.SSL_SESSION_set_time_ex) ssl.SSL_SESSION_set_time_ex(this.#alive, seconds);
-    else ssl.SSL_SESSION_set_time!(this.#alive, seconds);
+    if (ssl.SSL_SESSION_set_time_ex) ssl.SSL_SESSION_set_time_ex(pointer, seconds);
+    else ssl.SSL_SESSION_set_time!(pointer, seconds);
   }
 
   /** For how long it may resume, in seconds from {@linkcode Session.created}. Settable; a RangeError below 0. */
@@ -200,7 +210,7 @@ export class Session {
 
   set timeout(seconds: number) {
     requireSeconds("a session's timeout", seconds);
-    library().ssl.SSL_SESSION_set_timeout(this.#alive, seconds);
+    library().ssl.SSL_SESSION_set_timeout(this.#outsideRemove("set a session's timeout"), seconds);
   }
 
   /** When it expires: {@linkcode Session.created} and {@linkcode Session.timeout} together. */
@@ -326,11 +336,22 @@ export class Session {
     if (!this.#pointer) return `Session { released by ${this.#endedBy} }`;
     const id = Array.from(this.id.subarray(0, 4), (byte) => byte.toString(16).padStart(2, "0")).join("");
     const name = this.serverName === undefined ? "" : `, ${this.serverName}`;
-    return `Session { ${this.protocol}, ${this.cipher}${name}, id ${id}…, expires ${this.expires.toISOString()} }`;
+    const protocol = attempt(() => this.protocol);
+    const expires = attempt(() => this.expires.toISOString());
+    return `Session { ${protocol}, ${this.cipher}${name}, id ${id}…, expires ${expires} }`;
   }
 }
 
 const decoder = new TextDecoder();
+
+/** What a damaged session holds need not be a version or a date. Showing it must not throw. */
+function attempt(describe: () => string): string {
+  try {
+    return describe();
+  } catch {
+    return "?";
+  }
+}
 
 function free(pointer: Pointer): void {
   held.sessions--;

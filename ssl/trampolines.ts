@@ -5,7 +5,7 @@ import { activeCaller, calledBack } from "./calls.ts";
 import type { SessionLookup } from "./callback_types.ts";
 import { ClientHello } from "./client_hello.ts";
 import type { SslConnection } from "./connection.ts";
-import { type ContextState, forgetState, stateOf, wrappers } from "./context_state.ts";
+import { type ContextState, forgetState, removals, stateOf, wrappers } from "./context_state.ts";
 import { library, whenOpened } from "./library.ts";
 import { endSession, giveAwaySession, keepSession, lendSession, Session, sessionPointer } from "./session.ts";
 
@@ -71,11 +71,13 @@ function removeSession(context: Pointer | Null, pointer: Pointer | Null): void {
     if (!state?.removeSession || !pointer) return;
     const session = lendSession(pointer);
     state.removing++;
+    removals.underWay++;
     try {
       const handle = state.handle?.deref() ?? wrappers.releasedContext!(state);
       refusePromise("remove session", state.removeSession(handle, session));
     } finally {
       state.removing--;
+      removals.underWay--;
       endSession(session, "the return of the remove session callback that it was lent to");
     }
   });
