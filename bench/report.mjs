@@ -1,0 +1,69 @@
+// Figures and tables for people.
+
+/** The middle value. */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** The four kinds of handshake, in the order in which they are shown. */
+export const cases = [
+  { protocol: "TLSv1.2", kind: "full", title: "1.2 full" },
+  { protocol: "TLSv1.2", kind: "resumed", title: "1.2 resumed" },
+  { protocol: "TLSv1.3", kind: "full", title: "1.3 full" },
+  { protocol: "TLSv1.3", kind: "resumed", title: "1.3 resumed" },
+];
+
+/**
+ * A table of microseconds: the first row is what the others are held against, by the median of the rounds' ratios.
+ *
+ * @param rows `{ name, target, rounds }`: for each case, the microseconds of each round
+ * @returns the table, and whether every target was met
+ */
+export function table(rows) {
+  const [base, ...others] = rows;
+  let met = true;
+  const lines = [["", ...cases.map(({ title }) => title), "target"], [
+    base.name,
+    ...base.rounds.map((rounds) => `${micros(median(rounds))}       `),
+    "",
+  ]];
+  for (const { name, target, rounds } of others) {
+    const cells = rounds.map((values, index) => {
+      const ratio = median(values.map((value, round) => value / base.rounds[index][round]));
+      const missed = target !== undefined && Number(ratio.toFixed(2)) > target;
+      if (missed) met = false;
+      return `${micros(median(values))}  ${ratio.toFixed(2)}${missed ? "*" : " "}`;
+    });
+    lines.push([name, ...cells, target === undefined ? "" : `≤ ${target.toFixed(2)}`]);
+  }
+  return { text: align(lines), met };
+}
+
+/** A table without anything to hold the rows against. */
+export function plainTable(rows) {
+  const lines = [["", ...cases.map(({ title }) => title)]];
+  for (const { name, rounds } of rows) lines.push([name, ...rounds.map((values) => micros(median(values)))]);
+  return align(lines);
+}
+
+function micros(value) {
+  return `${value.toFixed(value < 100 ? 1 : 0)} µs`;
+}
+
+/** The first column to the left, the others to the right, under a line. */
+function align(lines) {
+  const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
+  const rows = lines.map((line) =>
+    line.map((cell, column) => column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])).join("   ")
+      .trimEnd()
+  );
+  rows.splice(1, 0, widths.map((width) => "─".repeat(width)).join("───"));
+  return rows.map((row) => `  ${row}`).join("\n");
+}
+
+/** Shows how far the run is, on a line of its own that is written over; nothing where nobody watches. */
+export function progress(text) {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[2K${text}`);
+}

@@ -1,0 +1,121 @@
+// `npm run bench`: what this library costs over OpenSSL itself, in process and in a server. `--quick` takes a minute.
+
+import { spawnSync } from "node:child_process";
+import { cpus, release } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findRuntime, runtimeNames } from "../tasks/runtimes.mjs";
+import { setUpOrExit } from "../tasks/setup.mjs";
+import { compile, compilerTitle } from "./build.mjs";
+import { inProcess } from "./in_process.mjs";
+import { findNginx } from "./nginx.mjs";
+import { temporaryFolder, Trouble } from "./processes.mjs";
+import { plainTable, progress, table } from "./report.mjs";
+import { servers } from "./servers.mjs";
+
+const thorough = {
+  inProcess: { rounds: 12, milliseconds: 250, warmUp: 1000 },
+  servers: { rounds: 5, milliseconds: 800, warmUp: 700 },
+};
+const quick = {
+  inProcess: { rounds: 5, milliseconds: 100, warmUp: 300 },
+  servers: { rounds: 2, milliseconds: 400, warmUp: 250 },
+};
+
+const parameters = process.argv.slice(2);
+const unknown = parameters.find((parameter) => parameter !== "--quick");
+if (unknown !== undefined) {
+  console.log("npm run bench             some four minutes\nnpm run bench -- --quick  less than one");
+  process.exit(unknown === "--help" ? 0 : 2);
+}
+const plan = parameters.includes("--quick") ? quick : thorough;
+
+/** What could not be measured. The run goes on without it, and ends with exit code 1. */
+const troubles = [];
+
+function trouble(error) {
+  if (!(error instanceof Trouble)) throw error;
+  progress("");
+  troubles.push(error.message);
+  console.log(`  ${error.message.replaceAll("\n", "\n  ")}\n`);
+}
+
+function findRuntimes() {
+  const found = [];
+  for (const name of runtimeNames) {
+    try {
+      const { title, path } = findRuntime(name);
+      found.push({ name, title, command: name === "deno" ? [path, "run", "-A", "--no-prompt"] : [path] });
+    } catch (error) {
+      trouble(new Trouble(error.message));
+    }
+  }
+  return found;
+}
+
+/** One certificate for all: P-256, made by the library. */
+function makeCertificate({ command }) {
+  const files = [join(temporaryFolder(), "certificate.pem"), join(temporaryFolder(), "key.pem")];
+  const script = fileURLToPath(new URL("certificate.ts", import.meta.url));
+  const { status, stderr } = spawnSync(command[0], [...command.slice(1), script, ...files], { encoding: "utf8" });
+  if (status !== 0) throw new Trouble(`Cannot make a certificate:\n${stderr.trim()}`);
+  return files;
+}
+
+const note = "µs and the ratio to the first line; * misses the target. Medians of rounds in which all take turns.";
+
+async function showInProcess(runtimes, files) {
+  console.log("One handshake in one process, both ends over memory BIOs, with the store's callbacks\n");
+  try {
+    const loop = compile("handshakes");
+    const { rows, versions } = await inProcess(loop, runtimes, files, plan.inProcess);
+    const { text, met } = table(rows);
+    console.log(`${text}\n`);
+    if (new Set(versions).size > 1) console.log(`  Not the same OpenSSL: ${[...new Set(versions)].join(", ")}\n`);
+    return met;
+  } catch (error) {
+    trouble(error);
+    return true;
+  }
+}
+
+async function showServers(nginx, runtimes, files) {
+  console.log("Server's CPU time for one connection with one HTTP request: a session cache in memory, tickets off\n");
+  try {
+    if (process.platform !== "linux") throw new Trouble("Only Linux lets one process read another's CPU clock.");
+    const rows = await servers(compile("load"), nginx, runtimes, files, plan.servers);
+    if (nginx) {
+      const { text, met } = table(rows);
+      console.log(`${text}\n`);
+      return met;
+    }
+    console.log(`${plainTable(rows)}\n`);
+    throw new Trouble("There is no nginx to compare with. Install it: apt-get install nginx-light");
+  } catch (error) {
+    trouble(error);
+    return true;
+  }
+}
+
+await setUpOrExit();
+const started = Date.now();
+try {
+  const compilerName = compilerTitle();
+  const runtimes = findRuntimes();
+  if (runtimes.length === 0) throw new Trouble("There is no runtime to measure.");
+  const nginx = findNginx();
+  console.log(`${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${process.platform} ${release()}`);
+  console.log([compilerName, ...runtimes.map(({ title }) => title)].join(", "));
+  if (nginx) console.log(`${nginx.title} with ${nginx.openssl}`);
+  const files = makeCertificate(runtimes[0]);
+  console.log();
+  const met = [await showInProcess(runtimes, files), await showServers(nginx, runtimes, files)];
+  console.log(note);
+  if (met.includes(false)) console.log("Not every target was met.");
+  else if (troubles.length === 0) console.log("Every target was met.");
+} catch (error) {
+  trouble(error);
+}
+if (troubles.length > 0) console.log(`Could not measure everything: ${troubles.length} things were amiss, see above.`);
+console.log(`${Math.round((Date.now() - started) / 1000)} s`);
+process.exit(troubles.length > 0 ? 1 : 0);
