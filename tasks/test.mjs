@@ -17,7 +17,13 @@ const files = readdirSync(join(root, "tests"))
   .sort()
   .map((name) => `tests/${name}`);
 const folder = mkdtempSync(join(tmpdir(), "openssl-sessions-test-"));
-const environment = { ...process.env, ...runtimeVariables(), NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" };
+const environment = {
+  ...process.env,
+  ...runtimeVariables(),
+  NO_COLOR: "1",
+  DENO_NO_UPDATE_CHECK: "1",
+  BUN_ENABLE_CRASH_REPORTING: "0",
+};
 delete environment.FORCE_COLOR;
 
 const rows = [];
