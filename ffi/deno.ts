@@ -71,7 +71,7 @@ export function denoAdapter(): Adapter {
     toPointer: (value) => {
       try {
         const address = typeof value === "bigint" ? value : UnsafePointer.value(value);
-        return address === 0n ? undefined : UnsafePointer.create(address) as Pointer;
+        return address > 0n && address < 1n << 63n ? UnsafePointer.create(address) as Pointer : undefined;
       } catch {
         return undefined;
       }
