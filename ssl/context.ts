@@ -125,7 +125,7 @@ export class SslContext {
       this.#endedBy = "the garbage collector: nothing referred to it";
       return;
     }
-    this.#state.handle = new WeakRef(this);
+    this.#state.handles.push(new WeakRef(this));
     setState(pointer, this.#state);
     held.contexts++;
     forgotten.register(this, pointer, this);
@@ -501,6 +501,7 @@ export class SslContext {
     if (!pointer) return;
     this.#pointer = undefined;
     this.#endedBy = "dispose()";
+    this.#state.retire(this);
     forgotten.unregister(this);
     free(pointer);
   }

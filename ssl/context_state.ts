@@ -1,5 +1,5 @@
 import type { Pointer } from "../ffi/types.ts";
-import { beforeClosing, library, whenOpened } from "./library.ts";
+import { library } from "./library.ts";
 import type { SslConnection } from "./connection.ts";
 import type { SslContext } from "./context.ts";
 import type {
@@ -11,10 +11,19 @@ import type {
 } from "./callback_types.ts";
 
 /**
- * The TypeScript side of one SSL_CTX: what its callbacks find. It lives as long as the SSL_CTX does, which is longer
- * than the SslContext object where connections still use it.
+ * The TypeScript side of one SSL_CTX: what its callbacks find. It lives as long as TypeScript has a reference to the
+ * SSL_CTX, through an SslContext or a connection.
+ *
+ * libcrypto could tell when it frees an SSL_CTX (CRYPTO_get_ex_new_index), but would tell every thread that asked, on
+ * the thread that frees: into the JavaScript of another worker.
  */
 export class ContextState {
+  /** The SSL_CTX. */
+  readonly pointer: Pointer;
+  /** Other code made the SSL_CTX, and may hold it for longer than TypeScript does. */
+  readonly isForeign: boolean;
+  /** How many SslContexts and connections hold the SSL_CTX. */
+  references = 0;
   newSession: NewSessionCallback | undefined;
   removeSession: RemoveSessionCallback | undefined;
   getSession: GetSessionCallback | undefined;
@@ -26,8 +35,28 @@ export class ContextState {
   removing = 0;
   /** The side that its connections are, where the context was made for one. */
   role: "server" | "client" | undefined;
-  /** The object that users hold, for as long as they do. */
-  handle: WeakRef<SslContext> | undefined;
+  /** The objects that users hold, for as long as they do: several, where `fromPointer()` was asked several times. */
+  handles: WeakRef<SslContext>[] = [];
+
+  constructor(pointer: Pointer, isForeign: boolean) {
+    this.pointer = pointer;
+    this.isForeign = isForeign;
+  }
+
+  /** One of them that has not been disposed; the disposed one where there is no other. */
+  get handle(): SslContext | undefined {
+    for (const reference of this.handles) {
+      const handle = reference.deref();
+      if (handle) return handle;
+    }
+    return undefined;
+  }
+
+  /** Has another object stand for the context, if there is one. */
+  retire(handle: SslContext): void {
+    const others = this.handles.filter((reference) => (reference.deref() ?? handle) !== handle);
+    if (others.length > 0) this.handles = others;
+  }
 }
 
 /** How many remove callbacks are under way, of any context: a session does not say which one caches it. */
@@ -35,34 +64,50 @@ export const removals = { underWay: 0 };
 
 const states = new Map<bigint | number, ContextState>();
 
-// An SSL_CTX that other code still holds would call into what closing frees. One without callbacks would not.
-beforeClosing(() => {
-  const served = [...states.values()].filter((state) =>
-    state.role ?? state.newSession ?? state.removeSession ?? state.getSession ?? state.clientHello ?? state.keylog
-  );
-  return served.length > 0
-    ? `other code still holds ${served.length} contexts with callbacks of this library`
-    : undefined;
-});
-whenOpened(() => () => states.clear());
-
 /** The state of this SSL_CTX, if it has one. */
 export function stateOf(context: Pointer): ContextState | undefined {
   return states.get(library().memory.keyOf(context));
 }
 
-/** Gives an SSL_CTX its state. */
-export function setState(context: Pointer, state: ContextState): void {
+/** The state of an SSL_CTX that TypeScript is about to hold. */
+export function makeState(context: Pointer, isForeign: boolean): ContextState {
+  const state = new ContextState(context, isForeign);
   states.set(library().memory.keyOf(context), state);
+  return state;
 }
 
-/** Forgets the state of an SSL_CTX that libssl is freeing. */
-export function forgetState(context: Pointer): void {
-  const key = library().memory.keyOf(context);
-  const state = states.get(key);
-  if (!state) return;
-  states.delete(key);
-  if (state.alpn) library().crypto.CRYPTO_free(state.alpn.list, null, 0);
+/**
+ * Gives back one reference that keeps an SSL_CTX: its own, or an SSL's. With the last the state ends. What libssl calls
+ * back while it frees the SSL_CTX still finds it.
+ */
+export function releaseState(state: ContextState, giveBack: () => void): void {
+  // Other code may go on with its SSL_CTX, which must not call what is no longer there.
+  if (state.isForeign && state.references === 1) clearCallbacks(state);
+  try {
+    giveBack();
+  } finally {
+    state.references--;
+    if (state.references === 0) forget(state);
+  }
+}
+
+function clearCallbacks(state: ContextState): void {
+  const { ssl, memory } = library();
+  const { pointer } = state;
+  // Only what is ours: other code may have set its own meanwhile.
+  const isOurs = (set: Pointer | Null, ours: Pointer) => set && memory.keyOf(set) === memory.keyOf(ours);
+  const ours = trampolinesOf();
+  if (isOurs(ssl.SSL_CTX_sess_get_new_cb(pointer), ours.newSession)) ssl.SSL_CTX_sess_set_new_cb(pointer, null);
+  if (isOurs(ssl.SSL_CTX_sess_get_remove_cb(pointer), ours.removeSession)) ssl.SSL_CTX_sess_set_remove_cb(pointer, null);
+  if (isOurs(ssl.SSL_CTX_sess_get_get_cb(pointer), ours.getSession)) ssl.SSL_CTX_sess_set_get_cb(pointer, null);
+  if (state.clientHello) ssl.SSL_CTX_set_client_hello_cb(pointer, null, null);
+  if (state.keylog) ssl.SSL_CTX_set_keylog_callback(pointer, null);
+}
+
+function forget(state: ContextState): void {
+  const { memory, crypto } = library();
+  states.delete(memory.keyOf(state.pointer));
+  if (state.alpn) crypto.CRYPTO_free(state.alpn.list, null, 0);
 }
 
 /**

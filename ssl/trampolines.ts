@@ -5,7 +5,7 @@ import { activeCaller, calledBack } from "./calls.ts";
 import type { SessionLookup } from "./callback_types.ts";
 import { ClientHello } from "./client_hello.ts";
 import type { SslConnection } from "./connection.ts";
-import { type ContextState, forgetState, removals, stateOf, wrappers } from "./context_state.ts";
+import { type ContextState, removals, stateOf, wrappers } from "./context_state.ts";
 import { library, whenOpened } from "./library.ts";
 import { endSession, giveAwaySession, keepSession, lendSession, Session, sessionPointer } from "./session.ts";
 
@@ -23,7 +23,7 @@ export function trampolines(): Trampolines {
   return made!;
 }
 
-whenOpened(({ adapter, crypto }: OpenSsl) => {
+whenOpened(({ adapter }: OpenSsl) => {
   const all: { [K in keyof typeof callbacks]: Trampoline } = {
     newSession: adapter.trampoline(callbacks.newSession, newSession),
     removeSession: adapter.trampoline(callbacks.removeSession, removeSession),
@@ -32,21 +32,15 @@ whenOpened(({ adapter, crypto }: OpenSsl) => {
     serverName: adapter.trampoline(callbacks.serverName, serverName),
     alpnSelect: adapter.trampoline(callbacks.alpnSelect, alpnSelect),
     keylog: adapter.trampoline(callbacks.keylog, keylog),
-    exDataFree: adapter.trampoline(callbacks.exDataFree, contextFreed),
   };
   made = Object.fromEntries(
     Object.entries(all).map(([kind, { pointer }]) => [kind, pointer]),
   ) as unknown as Trampolines;
-  // The only way to learn when libssl really frees an SSL_CTX, whoever else had references to it.
-  const index = crypto.CRYPTO_get_ex_new_index(classSslCtx, 0, null, null, null, made.exDataFree);
   return () => {
-    crypto.CRYPTO_free_ex_index(classSslCtx, index);
     for (const trampoline of Object.values(all)) trampoline.close();
     made = undefined;
   };
 });
-
-const classSslCtx = 1; // CRYPTO_EX_INDEX_SSL_CTX
 
 function newSession(ssl: Pointer | Null, pointer: Pointer | Null): number {
   return calledBack(0, () =>
@@ -73,7 +67,7 @@ function removeSession(context: Pointer | Null, pointer: Pointer | Null): void {
     state.removing++;
     removals.underWay++;
     try {
-      const handle = state.handle?.deref() ?? wrappers.releasedContext!(state);
+      const handle = state.handle ?? wrappers.releasedContext!(state);
       refusePromise("remove session", state.removeSession(handle, session));
     } finally {
       state.removing--;
@@ -155,12 +149,6 @@ function alpnSelect(
       const result = ssl.SSL_select_next_proto(out, outLength, alpn.list, alpn.length, offered, offeredLength);
       return result === negotiated ? accepted : fatal;
     }));
-}
-
-function contextFreed(context: Pointer | Null): void {
-  calledBack(undefined, () => {
-    if (context) forgetState(context);
-  });
 }
 
 /** Finds the callbacks of the context that an SSL was made with, and the object to hand to them. */
