@@ -17,6 +17,4 @@ export const callbacks = {
   alpnSelect: { parameters: ["pointer", "pointer", "pointer", "pointer", "u32", "pointer"], result: "i32" },
   // void (*SSL_CTX_keylog_cb_func)(const SSL *ssl, const char *line)
   keylog: { parameters: ["pointer", "pointer"], result: "void" },
-  // void CRYPTO_EX_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
-  exDataFree: { parameters: ["pointer", "pointer", "pointer", "i32", "long", "pointer"], result: "void" },
 } as const satisfies Record<string, CallbackPrototype>;

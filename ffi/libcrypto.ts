@@ -16,15 +16,6 @@ export const libcrypto = {
   // void OPENSSL_cleanse(void *ptr, size_t len)
   OPENSSL_cleanse: { parameters: ["pointer", "size"], result: "void" },
 
-  // int CRYPTO_get_ex_new_index(int class_index, long argl, void *argp, CRYPTO_EX_new *new_func,
-  //   CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
-  CRYPTO_get_ex_new_index: {
-    parameters: ["i32", "long", "pointer", "pointer", "pointer", "pointer"],
-    result: "i32",
-  },
-  // int CRYPTO_free_ex_index(int class_index, int idx)
-  CRYPTO_free_ex_index: { parameters: ["i32", "i32"], result: "i32" },
-
   // unsigned long ERR_peek_error(void): the code has 32 bits
   ERR_peek_error: { parameters: [], result: "u32" },
   // void ERR_clear_error(void)

@@ -4,9 +4,10 @@ import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { memoryBio } from "./bio.ts";
 import { requireBytes } from "./bytes.ts";
-import { type Caller, calling, enter, leave, whenUnwound } from "./calls.ts";
+import { type Caller, calling, enter, leave } from "./calls.ts";
 import { certificateOf } from "./certificate.ts";
 import { contextPointer, contextState, type SslContext } from "./context.ts";
+import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, wrappers } from "./context_state.ts";
 import { held, library } from "./library.ts";
 import { clearErrors, openSslError } from "./openssl_error.ts";
@@ -47,7 +48,13 @@ const shutdownReceived = 2;
 const secret = Symbol("SslConnection");
 
 /** The net under forgotten connections. */
-const forgotten = new FinalizationRegistry<Pointer>(free);
+const forgotten = new FinalizationRegistry<Reference>(free);
+
+/** A reference to an SSL, and thereby to its SSL_CTX. */
+interface Reference {
+  readonly pointer: Pointer;
+  readonly context: ContextState;
+}
 
 /**
  * One TLS connection (`SSL`) without any I/O: ciphertext goes in and comes out as bytes, and so does plaintext. Every
@@ -102,9 +109,10 @@ export class SslConnection {
     this.#pointer = pointer;
     this.#own = context !== undefined;
     this.#caller = { key: library().memory.keyOf(pointer), context: context!, connection: this };
-    if (!this.#own) return;
+    if (!context) return;
     held.connections++;
-    forgotten.register(this, pointer, this);
+    holdContext(context);
+    forgotten.register(this, { pointer, context }, this);
   }
 
   static {
@@ -488,14 +496,13 @@ export class SslConnection {
     this.#endedBy = by;
     if (!this.#own) return;
     forgotten.unregister(this);
-    free(pointer);
+    free({ pointer, context: this.#caller.context });
   }
 }
 
-function free(pointer: Pointer): void {
-  // From within a callback: the call that it came from still uses the SSL.
-  whenUnwound(() => {
+function free({ pointer, context }: Reference): void {
+  releaseContext(context, () => {
     held.connections--;
-    calling(() => library().ssl.SSL_free(pointer));
+    library().ssl.SSL_free(pointer);
   });
 }

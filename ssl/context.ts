@@ -2,7 +2,7 @@ import { cString } from "../ffi/memory.ts";
 import type { Null, Pointer } from "../ffi/types.ts";
 import { alpnWireFormat } from "./alpn.ts";
 import { requireBytes } from "./bytes.ts";
-import { calling, whenUnwound } from "./calls.ts";
+import { calling } from "./calls.ts";
 import type {
   ClientHelloCallback,
   GetSessionCallback,
@@ -11,7 +11,8 @@ import type {
   RemoveSessionCallback,
   SetCallback,
 } from "./callback_types.ts";
-import { ContextState, setState, stateOf, wrappers } from "./context_state.ts";
+import { holdContext, releaseContext } from "./context_reference.ts";
+import { type ContextState, makeState, stateOf, wrappers } from "./context_state.ts";
 import type { SslContextOptions, VerifyMode } from "./context_options.ts";
 import { pemOf, useAuthorities, useCredentials } from "./credentials.ts";
 import { held, library } from "./library.ts";
@@ -88,7 +89,7 @@ export let contextPointer: (context: SslContext) => Pointer;
 export let contextState: (context: SslContext) => ContextState;
 
 /** The net under forgotten contexts. */
-const forgotten = new FinalizationRegistry<Pointer>(free);
+const forgotten = new FinalizationRegistry<ContextState>(free);
 
 /**
  * What connections have in common (`SSL_CTX`): certificate, protocols, trust, and how sessions are kept.
@@ -117,18 +118,18 @@ export class SslContext {
   readonly #state: ContextState;
 
   /** Not for use: contexts come from {@linkcode SslContext.server}, `client` and `fromPointer`. */
-  private constructor(key: symbol, pointer: Pointer | undefined, state: ContextState | undefined) {
+  private constructor(key: symbol, pointer: Pointer | undefined, state: ContextState) {
     if (key !== secret) throw new TypeError("Cannot construct an SslContext: use SslContext.server() or .client()");
     this.#pointer = pointer;
-    this.#state = state ?? new ContextState();
+    this.#state = state;
     if (!pointer) {
       this.#endedBy = "the garbage collector: nothing referred to it";
       return;
     }
-    this.#state.handles.push(new WeakRef(this));
-    setState(pointer, this.#state);
+    state.handles.push(new WeakRef(this));
+    holdContext(state);
     held.contexts++;
-    forgotten.register(this, pointer, this);
+    forgotten.register(this, state, this);
   }
 
   static {
@@ -163,7 +164,8 @@ export class SslContext {
 
   /**
    * A context around an `SSL_CTX` that other code made, with the same libssl. It takes a reference of its own, which
-   * `dispose()` gives back. Callbacks that are set on it stay set until they are cleared.
+   * `dispose()` gives back. Callbacks that were set through it are cleared when the last such context, and the last
+   * connection made with it, has been disposed.
    *
    * @param pointer the SSL_CTX as the runtime's FFI has it: Deno's pointer object, a number in Bun, a number or bigint
    *   in Node. It must be one: nothing can check that.
@@ -175,14 +177,14 @@ export class SslContext {
     const context = adapter.toPointer(pointer);
     if (!context) throw new TypeError("Cannot make an SslContext: the pointer is NULL, or no pointer of this runtime");
     ssl.SSL_CTX_up_ref(context);
-    return new SslContext(secret, context, stateOf(context));
+    return new SslContext(secret, context, stateOf(context) ?? makeState(context, true));
   }
 
   static #make(role: "server" | "client", options: SslContextOptions): SslContext {
     const { ssl } = library();
     const pointer = ssl.SSL_CTX_new(role === "server" ? ssl.TLS_server_method() : ssl.TLS_client_method());
     if (!pointer) throw openSslError("Cannot make an SSL_CTX");
-    const context = new SslContext(secret, pointer, undefined);
+    const context = new SslContext(secret, pointer, makeState(pointer, false));
     try {
       context.#state.role = role;
       context.#configure(role, options);
@@ -497,13 +499,12 @@ export class SslContext {
    * @see SSL_CTX_free(3)
    */
   dispose(): void {
-    const pointer = this.#pointer;
-    if (!pointer) return;
+    if (!this.#pointer) return;
     this.#pointer = undefined;
     this.#endedBy = "dispose()";
     this.#state.retire(this);
     forgotten.unregister(this);
-    free(pointer);
+    free(this.#state);
   }
 
   /** The same as {@linkcode SslContext.dispose}, for `using`. */
@@ -512,11 +513,10 @@ export class SslContext {
   }
 }
 
-function free(pointer: Pointer): void {
-  // From within a callback: the call that it came from still uses the SSL_CTX.
-  whenUnwound(() => {
+function free(state: ContextState): void {
+  releaseContext(state, () => {
     held.contexts--;
-    calling(() => library().ssl.SSL_CTX_free(pointer));
+    library().ssl.SSL_CTX_free(state.pointer);
   });
 }
 

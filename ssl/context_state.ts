@@ -76,35 +76,8 @@ export function makeState(context: Pointer, isForeign: boolean): ContextState {
   return state;
 }
 
-/**
- * Gives back one reference that keeps an SSL_CTX: its own, or an SSL's. With the last the state ends. What libssl calls
- * back while it frees the SSL_CTX still finds it.
- */
-export function releaseState(state: ContextState, giveBack: () => void): void {
-  // Other code may go on with its SSL_CTX, which must not call what is no longer there.
-  if (state.isForeign && state.references === 1) clearCallbacks(state);
-  try {
-    giveBack();
-  } finally {
-    state.references--;
-    if (state.references === 0) forget(state);
-  }
-}
-
-function clearCallbacks(state: ContextState): void {
-  const { ssl, memory } = library();
-  const { pointer } = state;
-  // Only what is ours: other code may have set its own meanwhile.
-  const isOurs = (set: Pointer | Null, ours: Pointer) => set && memory.keyOf(set) === memory.keyOf(ours);
-  const ours = trampolinesOf();
-  if (isOurs(ssl.SSL_CTX_sess_get_new_cb(pointer), ours.newSession)) ssl.SSL_CTX_sess_set_new_cb(pointer, null);
-  if (isOurs(ssl.SSL_CTX_sess_get_remove_cb(pointer), ours.removeSession)) ssl.SSL_CTX_sess_set_remove_cb(pointer, null);
-  if (isOurs(ssl.SSL_CTX_sess_get_get_cb(pointer), ours.getSession)) ssl.SSL_CTX_sess_set_get_cb(pointer, null);
-  if (state.clientHello) ssl.SSL_CTX_set_client_hello_cb(pointer, null, null);
-  if (state.keylog) ssl.SSL_CTX_set_keylog_callback(pointer, null);
-}
-
-function forget(state: ContextState): void {
+/** Forgets the state of an SSL_CTX that TypeScript holds no longer. */
+export function forgetState(state: ContextState): void {
   const { memory, crypto } = library();
   states.delete(memory.keyOf(state.pointer));
   if (state.alpn) crypto.CRYPTO_free(state.alpn.list, null, 0);

@@ -16,9 +16,6 @@ let open: OpenSsl | undefined;
 const openers: ((library: OpenSsl) => () => void)[] = [];
 const closers: (() => void)[] = [];
 
-/** Each answers what must not lose the library yet, if there is something. */
-const keepers: (() => string | undefined)[] = [];
-
 /** How many of libssl's objects TypeScript holds a reference to. The library cannot close before they are gone. */
 export const held = { contexts: 0, connections: 0, sessions: 0 };
 
@@ -58,8 +55,7 @@ export function openLibrary(options: { path?: string } = {}): LibraryInfo {
  * Closes libssl and frees the C callbacks. A program that ends need not call it; a test that wants to see nothing left
  * behind does. The next use opens the library again.
  *
- * @throws {Error} if contexts, connections or sessions have not been disposed, or other code still holds a context with
- *   callbacks of this library: they would be left dangling
+ * @throws {Error} if contexts, connections or sessions have not been disposed: they would be left dangling
  *
  * @example
  * ```ts
@@ -73,10 +69,6 @@ export function closeLibrary(): void {
   if (!open) return;
   const left = Object.entries(held).filter(([_, count]) => count > 0).map(([what, count]) => `${count} ${what}`);
   if (left.length > 0) throw new Error(`Cannot close libssl: ${left.join(", ")} not disposed`);
-  for (const keeper of keepers) {
-    const kept = keeper();
-    if (kept) throw new Error(`Cannot close libssl: ${kept}`);
-  }
   for (const close of closers.splice(0).reverse()) close();
   open.close();
   open = undefined;
@@ -91,9 +83,4 @@ export function library(): OpenSsl {
 /** Has something done each time the library is opened; what `opener` returns is done before it is closed. */
 export function whenOpened(opener: (library: OpenSsl) => () => void): void {
   openers.push(opener);
-}
-
-/** Has something asked before the library is closed; while it answers what stands in the way, the library stays. */
-export function beforeClosing(keeper: () => string | undefined): void {
-  keepers.push(keeper);
 }

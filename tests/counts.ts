@@ -1,8 +1,8 @@
 /** Counts libssl's objects to the last one: libcrypto tells of each that is made and each that is freed. */
 
 import { assertEquals } from "@std/assert";
-import { callbacks } from "../ffi/callbacks.ts";
-import type { Null, Pointer } from "../ffi/types.ts";
+import { candidates } from "../ffi/find.ts";
+import type { CallbackPrototype, Null, Pointer, PrototypeTable } from "../ffi/types.ts";
 import { held, library } from "../ssl/library.ts";
 import { Contexts, type Version, versions } from "./support.ts";
 
@@ -17,16 +17,32 @@ export interface Counts {
 const classes = { connections: 0, contexts: 1, sessions: 2 };
 const living = { connections: new Set(), contexts: new Set(), sessions: new Set() };
 
+const table = {
+  // int CRYPTO_get_ex_new_index(int class_index, long argl, void *argp, CRYPTO_EX_new *new_func,
+  //   CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
+  CRYPTO_get_ex_new_index: {
+    parameters: ["i32", "long", "pointer", "pointer", "pointer", "pointer"],
+    result: "i32",
+  },
+} as const satisfies PrototypeTable;
+
+// void CRYPTO_EX_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp), and CRYPTO_EX_new
+const observer = {
+  parameters: ["pointer", "pointer", "pointer", "i32", "long", "pointer"],
+  result: "void",
+} as const satisfies CallbackPrototype;
+
 for (const kind of ["connections", "contexts", "sessions"] as const) {
-  const { adapter, crypto, memory } = library();
-  // Both are installed once, for as long as the process lasts. CRYPTO_EX_new has the prototype of CRYPTO_EX_free.
-  const made = adapter.trampoline(callbacks.exDataFree, (object: Pointer | Null) => {
+  const { adapter, memory, path } = library();
+  const { functions } = adapter.open(candidates(adapter.platform, path)[0]!.crypto, table);
+  // Both are installed once, for as long as the process lasts.
+  const made = adapter.trampoline(observer, (object: Pointer | Null) => {
     if (object) living[kind].add(memory.keyOf(object));
   });
-  const freed = adapter.trampoline(callbacks.exDataFree, (object: Pointer | Null) => {
+  const freed = adapter.trampoline(observer, (object: Pointer | Null) => {
     if (object) living[kind].delete(memory.keyOf(object));
   });
-  crypto.CRYPTO_get_ex_new_index(classes[kind], 0, null, made.pointer, null, freed.pointer);
+  functions.CRYPTO_get_ex_new_index(classes[kind], 0, null, made.pointer, null, freed.pointer);
 }
 
 /** The live objects as they stand. */

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { ReleasedError, type Session, SslConnection, SslContext } from "../mod.ts";
+import { callbacks } from "../ffi/callbacks.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { contextPointer } from "../ssl/context.ts";
 import { library } from "../ssl/library.ts";
@@ -107,7 +108,7 @@ describe("SslContext.fromPointer()", () => {
   }
 
   it(
-    "leaves the callbacks in place when it is disposed, and finds them again",
+    "clears its callbacks when the last of its objects is disposed: other code may go on with the context",
     leavingNothing(() => {
       using contexts = new Contexts("TLSv1.2");
       const session = contexts.resumable();
@@ -116,24 +117,38 @@ describe("SslContext.fromPointer()", () => {
       const callback = () => {
         calls++;
       };
-      SslContext.fromPointer(pointer)[Symbol.dispose]();
+      const first = SslContext.fromPointer(pointer);
+      const second = SslContext.fromPointer(pointer);
+      first.setRemoveSessionCallback(callback);
+      first.dispose();
+      assertStrictEquals(second.getRemoveSessionCallback()!.callback, callback);
+      second.removeSession(session);
+      assertEquals(calls, 1);
+      second.dispose();
+      assert(!library().ssl.SSL_CTX_sess_get_remove_cb(pointer), "The callback is still set");
       {
         using context = SslContext.fromPointer(pointer);
-        context.setRemoveSessionCallback(callback);
-      }
-      {
-        using context = SslContext.fromPointer(pointer);
-        assertStrictEquals(context.getRemoveSessionCallback()!.callback, callback);
-        context.removeSession(session);
-        assertEquals(calls, 1);
-      }
-      // Other code frees the last reference; what it cached goes through the callback.
-      {
-        using context = SslContext.fromPointer(pointer);
+        assertEquals(context.getRemoveSessionCallback(), null);
         context.addSession(session);
       }
       library().ssl.SSL_CTX_free(pointer);
-      assertEquals(calls, 2);
+      assertEquals(calls, 1);
+    }),
+  );
+
+  it(
+    "leaves callbacks that other code has set in place when it is disposed",
+    leavingNothing(() => {
+      const pointer = foreignContext();
+      const other = library().adapter.trampoline(callbacks.removeSession, () => {});
+      {
+        using context = SslContext.fromPointer(pointer);
+        context.setRemoveSessionCallback(() => {});
+        library().ssl.SSL_CTX_sess_set_remove_cb(pointer, other.pointer);
+      }
+      assert(library().ssl.SSL_CTX_sess_get_remove_cb(pointer));
+      library().ssl.SSL_CTX_free(pointer);
+      other.close();
     }),
   );
 

@@ -1,0 +1,39 @@
+import type { Null, Pointer } from "../ffi/types.ts";
+import { calling, whenUnwound } from "./calls.ts";
+import { type ContextState, forgetState } from "./context_state.ts";
+import { library } from "./library.ts";
+import { trampolines } from "./trampolines.ts";
+
+/** Takes note of a reference to an SSL_CTX: its own, or that of an SSL made from it. */
+export function holdContext(state: ContextState): void {
+  state.references++;
+}
+
+/**
+ * Gives back such a reference by `free`, as soon as no call into libssl is under way: the call that this may come from
+ * still uses it. The state ends with the last; what libssl calls back while it frees the SSL_CTX still finds it.
+ */
+export function releaseContext(state: ContextState, free: () => void): void {
+  whenUnwound(() => {
+    // Other code may go on with its SSL_CTX, which must not call what is no longer there.
+    if (state.isForeign && state.references === 1) clearCallbacks(state);
+    try {
+      calling(free);
+    } finally {
+      state.references--;
+      if (state.references === 0) forgetState(state);
+    }
+  });
+}
+
+/** Clears the callbacks that are this library's; other code may have set its own meanwhile. */
+function clearCallbacks({ pointer, clientHello, keylog }: ContextState): void {
+  const { ssl, memory } = library();
+  const { newSession, removeSession, getSession } = trampolines();
+  const same = (a: Pointer | Null, b: Pointer) => a && memory.keyOf(a) === memory.keyOf(b);
+  if (same(ssl.SSL_CTX_sess_get_new_cb(pointer), newSession)) ssl.SSL_CTX_sess_set_new_cb(pointer, null);
+  if (same(ssl.SSL_CTX_sess_get_remove_cb(pointer), removeSession)) ssl.SSL_CTX_sess_set_remove_cb(pointer, null);
+  if (same(ssl.SSL_CTX_sess_get_get_cb(pointer), getSession)) ssl.SSL_CTX_sess_set_get_cb(pointer, null);
+  if (clientHello) ssl.SSL_CTX_set_client_hello_cb(pointer, null, null);
+  if (keylog) ssl.SSL_CTX_set_keylog_callback(pointer, null);
+}
