@@ -117,24 +117,29 @@ export class SessionCache {
     const key = toHex(id);
     const taken = this.#taken.get(connection);
     const value = taken?.key === key ? taken.value : this.#ask(connection, key);
-    const session = value && this.#decode(value, key);
+    const session = value && this.#decode(value, key, this.#lookupOf(connection));
     if (session) lookup.copy = false;
     return session;
   }
 
-  /** Asks the store: TLS 1.3 sessions are taken, TLS 1.2 sessions are read. */
+  /** TLS 1.3 sessions are taken, where the store can do that. TLS 1.2 sessions are read. */
+  #lookupOf(connection: SslConnection): "get" | "take" {
+    return this.#store.take !== undefined && connection.protocol === "TLSv1.3" ? "take" : "get";
+  }
+
+  /** Asks the store. */
   #ask(connection: SslConnection, key: string): Uint8Array | undefined {
-    const take = this.#store.take !== undefined && connection.protocol === "TLSv1.3";
+    const operation = this.#lookupOf(connection);
     this.#stats.lookups++;
     let value: MaybePromise<Uint8Array | undefined>;
     try {
-      value = take ? this.#store.take!(key) : this.#store.get(key);
+      value = operation === "take" ? this.#store.take!(key) : this.#store.get(key);
       if (isPromise(value)) {
         value.then(undefined, () => {});
         throw new TypeError("it answered with a Promise, and only stores that answer at once can be looked up yet");
       }
     } catch (cause) {
-      this.#report(take ? "take" : "get", cause);
+      this.#report(operation, cause);
       value = undefined;
     }
     if (!value) {
@@ -142,12 +147,12 @@ export class SessionCache {
       return undefined;
     }
     this.#stats.hits++;
-    if (take) this.#taken.set(connection, { key, value });
+    if (operation === "take") this.#taken.set(connection, { key, value });
     return value;
   }
 
   /** The session in a value, if it is the one that was asked for: any other would end the handshake. */
-  #decode(value: Uint8Array, key: string): Session | undefined {
+  #decode(value: Uint8Array, key: string, operation: StoreOperation): Session | undefined {
     let session: Session | undefined;
     try {
       session = Session.fromDer(value);
@@ -155,7 +160,7 @@ export class SessionCache {
       throw new TypeError("it answered with a session of another id");
     } catch (cause) {
       session?.dispose();
-      this.#report("get", cause);
+      this.#report(operation, cause);
       return undefined;
     }
   }
