@@ -7,6 +7,7 @@ export class Memory {
   readonly #adapter: Adapter;
   readonly #c: FunctionsOf<typeof libc>;
   readonly #integer = new Int32Array(1);
+  readonly #small = new Uint8Array(64);
 
   constructor(adapter: Adapter, c: FunctionsOf<typeof libc>) {
     this.#adapter = adapter;
@@ -15,8 +16,14 @@ export class Memory {
 
   /** A copy of `length` bytes at `pointer`. */
   readBytes(pointer: Pointer | Null, length: number): Uint8Array {
+    if (!pointer || length === 0) return new Uint8Array(0);
+    if (length <= this.#small.length) {
+      // An id. C costs an array of its own more than the copy does.
+      this.#c.copyFromC(this.#small, pointer, size(length));
+      return this.#small.slice(0, length);
+    }
     const bytes = new Uint8Array(length);
-    if (pointer && length > 0) this.#c.copyFromC(bytes, pointer, size(length));
+    this.#c.copyFromC(bytes, pointer, size(length));
     return bytes;
   }
 

@@ -7,7 +7,7 @@ import { identity, libc, libcrypto } from "./libcrypto.ts";
 import { libssl } from "./libssl.ts";
 import { Memory } from "./memory.ts";
 import { nodeAdapter } from "./node.ts";
-import type { FunctionsOf, PrototypeTable } from "./types.ts";
+import type { FunctionsOf, Pointer, PrototypeTable } from "./types.ts";
 import { requireOpenSsl } from "./version.ts";
 
 /** libssl and libcrypto, open. */
@@ -22,6 +22,8 @@ export interface OpenSsl {
   readonly ssl: FunctionsOf<typeof libssl>;
   readonly crypto: FunctionsOf<typeof libcrypto>;
   readonly memory: Memory;
+  /** What `BIO_s_mem()` answers: always the same. */
+  readonly memoryMethod: Pointer;
   close(): void;
 }
 
@@ -66,7 +68,8 @@ function openAt(adapter: Adapter, paths: LibraryPaths): OpenSsl {
     requireOpenSsl(paths.crypto, version, versionNumber);
     const crypto = open(paths.crypto, ofVersion(libcrypto, versionNumber));
     const ssl = open(paths.ssl, ofVersion(libssl, versionNumber));
-    return { adapter, path: paths.ssl, version, versionNumber, ssl, crypto, memory, close };
+    const memoryMethod = crypto.BIO_s_mem() as Pointer;
+    return { adapter, path: paths.ssl, version, versionNumber, ssl, crypto, memory, memoryMethod, close };
   } catch (error) {
     close();
     throw error;

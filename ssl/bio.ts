@@ -1,4 +1,4 @@
-import type { Null, Pointer } from "../ffi/types.ts";
+import type { Pointer } from "../ffi/types.ts";
 import { library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
 
@@ -39,8 +39,8 @@ export function writePem(what: string, write: (bio: Pointer) => number): string 
 
 /** A new memory BIO: it grows as it is written to, and answers -1 when it is empty. */
 export function memoryBio(): Pointer {
-  const { crypto } = library();
-  const bio: Pointer | Null = crypto.BIO_new(crypto.BIO_s_mem());
+  const { crypto, memoryMethod } = library();
+  const bio = crypto.BIO_new(memoryMethod);
   if (!bio) throw openSslError("Cannot make a memory BIO");
   return bio;
 }

@@ -10,7 +10,7 @@ export class ClientHello {
     this.#ssl = ssl;
   }
 
-  get #alive(): Pointer {
+  #alive(): Pointer {
     if (!this.#ssl) throw new TypeError("Cannot read a ClientHello after its callback has returned");
     return this.#ssl;
   }
@@ -19,7 +19,7 @@ export class ClientHello {
   get sessionId(): Uint8Array {
     const { ssl, memory } = library();
     const out = new BigUint64Array(1);
-    const length = Number(ssl.SSL_client_hello_get0_session_id(this.#alive, out));
+    const length = Number(ssl.SSL_client_hello_get0_session_id(this.#alive(), out));
     return memory.readBytes(memory.pointerIn(out) ?? null, length);
   }
 
@@ -32,7 +32,7 @@ export class ClientHello {
     const { ssl, memory } = library();
     const out = new BigUint64Array(1);
     const length = new BigUint64Array(1);
-    if (ssl.SSL_client_hello_get0_ext(this.#alive, type, out, length) !== 1) return undefined;
+    if (ssl.SSL_client_hello_get0_ext(this.#alive(), type, out, length) !== 1) return undefined;
     return memory.readBytes(memory.pointerIn(out) ?? null, Number(length[0]));
   }
 

@@ -10,7 +10,7 @@ import { contextPointer, contextState, type SslContext } from "./context.ts";
 import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, wrappers } from "./context_state.ts";
 import { held, library } from "./library.ts";
-import { clearErrors, openSslError } from "./openssl_error.ts";
+import { clearErrors, OpenSslError, openSslError } from "./openssl_error.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
 import { ownSession, type Session, sessionPointer } from "./session.ts";
@@ -146,7 +146,7 @@ export class SslConnection {
       if (options.serverName) connection.#setServerName(options.serverName);
       if (options.session) {
         const session = sessionPointer(options.session);
-        if (calling(() => library().ssl.SSL_set_session(connection.#alive, session)) !== 1) {
+        if (calling(() => library().ssl.SSL_set_session(connection.#alive(), session)) !== 1) {
           throw openSslError("Cannot use this session for the connection");
         }
       }
@@ -190,7 +190,7 @@ export class SslConnection {
 
   #setServerName(name: string): void {
     const { ssl, crypto } = library();
-    const pointer = this.#alive;
+    const pointer = this.#alive();
     const text = cString(name);
     if (isIP(name)) {
       if (crypto.X509_VERIFY_PARAM_set1_ip_asc(ssl.SSL_get0_param(pointer), text) !== 1) {
@@ -204,14 +204,15 @@ export class SslConnection {
     }
   }
 
-  get #alive(): Pointer {
+  // A method, as V8 calls a private getter by way of its runtime, which is slower than a call into C.
+  #alive(): Pointer {
     if (!this.#pointer) throw new ReleasedError("connection", this.#endedBy);
     return this.#pointer;
   }
 
   /** The pointer for a call that moves the connection on, where such a call may be made. */
   #idle(what: string): Pointer {
-    const pointer = this.#alive;
+    const pointer = this.#alive();
     if (!this.#own) throw new TypeError(`Cannot ${what}: this connection's bytes are moved by the code that made it`);
     if (this.#busy) throw new Error(`Cannot ${what} from within a callback of the same connection`);
     if (this.#caller.context.removing > 0) {
@@ -265,19 +266,27 @@ export class SslConnection {
     const outer = this.#enter();
     try {
       result = ssl.SSL_do_handshake(pointer);
+      // Also where a callback threw.
+      if (result === 1) this.#established = true;
     } finally {
       this.#leave(outer);
     }
     if (result === 1) return "done";
-    switch (ssl.SSL_get_error(this.#alive, result)) {
+    switch (ssl.SSL_get_error(this.#alive(), result)) {
       case sslError.wantRead:
       case sslError.wantWrite:
         return "wants-bytes";
       case sslError.wantClientHello:
         return "wants-lookup";
       default:
-        throw openSslError("The TLS handshake failed");
+        throw this.#handshakeError();
     }
+  }
+
+  #handshakeError(): OpenSslError {
+    const error = openSslError("The TLS handshake failed");
+    const unverified = error.errors.some(({ reason }) => reason === "certificate verify failed");
+    return unverified ? new OpenSslError(`${error.message} (${this.verifyResult.reason})`, error.errors) : error;
   }
 
   /**
@@ -300,6 +309,8 @@ export class SslConnection {
     const outer = this.#enter();
     try {
       result = ssl.SSL_read(pointer, buffer, buffer.length);
+      // A read ends the handshake too, and so does one whose callback threw.
+      if (!this.#established && this.#pointer) this.#established = ssl.SSL_is_init_finished(pointer) === 1;
     } finally {
       try {
         this.#leave(outer);
@@ -310,7 +321,7 @@ export class SslConnection {
       }
     }
     if (result > 0) return result;
-    switch (ssl.SSL_get_error(this.#alive, result)) {
+    switch (ssl.SSL_get_error(this.#alive(), result)) {
       case sslError.wantRead:
       case sslError.wantWrite:
       case sslError.wantClientHello:
@@ -374,7 +385,7 @@ export class SslConnection {
       this.#leave(outer);
     }
     clearErrors();
-    return ssl.SSL_get_shutdown(this.#alive) === (shutdownSent | shutdownReceived);
+    return ssl.SSL_get_shutdown(this.#alive()) === (shutdownSent | shutdownReceived);
   }
 
   /**
@@ -384,7 +395,10 @@ export class SslConnection {
    * @see SSL_set_shutdown(3)
    */
   shutdownQuietly(): void {
-    library().ssl.SSL_set_shutdown(this.#idle("shut down"), shutdownSent | shutdownReceived);
+    const pointer = this.#alive;
+    if (!this.#own) this.#idle("shut down");
+    // It sets a flag and calls nothing back, so it does no harm from within a callback either.
+    library().ssl.SSL_set_shutdown(pointer, shutdownSent | shutdownReceived);
   }
 
   #enter(): Caller | undefined {
@@ -394,10 +408,6 @@ export class SslConnection {
 
   #leave(outer: Caller | undefined): void {
     this.#busy = false;
-    // A read ends the handshake too, and so does a call whose callback threw.
-    if (!this.#established && this.#pointer) {
-      this.#established = library().ssl.SSL_is_init_finished(this.#pointer) === 1;
-    }
     leave(outer);
   }
 
@@ -413,13 +423,13 @@ export class SslConnection {
 
   /** The protocol that was negotiated: `TLSv1.3`. @see SSL_version(3) */
   get protocol(): ProtocolVersion {
-    return protocolName(library().ssl.SSL_version(this.#alive));
+    return protocolName(library().ssl.SSL_version(this.#alive()));
   }
 
   /** The cipher suite that was negotiated, by OpenSSL's name; undefined before it is. @see SSL_get_current_cipher(3) */
   get cipher(): string | undefined {
     const { ssl, memory } = library();
-    const cipher = ssl.SSL_get_current_cipher(this.#alive);
+    const cipher = ssl.SSL_get_current_cipher(this.#alive());
     return cipher ? memory.readString(ssl.SSL_CIPHER_get_name(cipher)) : undefined;
   }
 
@@ -428,7 +438,7 @@ export class SslConnection {
     const { ssl, memory } = library();
     const name = new BigUint64Array(1);
     const length = new Uint32Array(1);
-    ssl.SSL_get0_alpn_selected(this.#alive, name, length);
+    ssl.SSL_get0_alpn_selected(this.#alive(), name, length);
     const pointer = memory.pointerIn(name);
     return pointer ? new TextDecoder().decode(memory.readBytes(pointer, length[0]!)) : undefined;
   }
@@ -437,12 +447,12 @@ export class SslConnection {
   get serverName(): string | undefined {
     const { ssl, memory } = library();
     const hostName = 0; // TLSEXT_NAMETYPE_host_name
-    return memory.readString(ssl.SSL_get_servername(this.#alive, hostName));
+    return memory.readString(ssl.SSL_get_servername(this.#alive(), hostName));
   }
 
   /** Whether the handshake resumed a session. @see SSL_session_reused(3) */
   get isResumed(): boolean {
-    return library().ssl.SSL_session_reused(this.#alive) === 1;
+    return library().ssl.SSL_session_reused(this.#alive()) === 1;
   }
 
   /**
@@ -452,7 +462,7 @@ export class SslConnection {
    * @see SSL_get1_session(3)
    */
   session(): Session | undefined {
-    const pointer = library().ssl.SSL_get1_session(this.#alive);
+    const pointer = library().ssl.SSL_get1_session(this.#alive());
     return pointer ? ownSession(pointer) : undefined;
   }
 
@@ -460,7 +470,7 @@ export class SslConnection {
   get peerCertificate(): X509Certificate | undefined {
     const { ssl, crypto } = library();
     const get = ssl.SSL_get1_peer_certificate ?? ssl.SSL_get_peer_certificate!;
-    const pointer = get(this.#alive);
+    const pointer = get(this.#alive());
     try {
       return certificateOf(pointer);
     } finally {
@@ -471,7 +481,7 @@ export class SslConnection {
   /** How the verification of the other side's certificate ended. @see SSL_get_verify_result(3) */
   get verifyResult(): VerifyResult {
     const { ssl, crypto, memory } = library();
-    const code = Number(ssl.SSL_get_verify_result(this.#alive));
+    const code = Number(ssl.SSL_get_verify_result(this.#alive()));
     return { code, reason: memory.readString(crypto.X509_verify_cert_error_string(code))! };
   }
 

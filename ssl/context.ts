@@ -133,7 +133,7 @@ export class SslContext {
   }
 
   static {
-    contextPointer = (context) => context.#alive;
+    contextPointer = (context) => context.#alive();
     contextState = (context) => context.#state;
     wrappers.releasedContext = (state) => new SslContext(secret, undefined, state);
   }
@@ -197,7 +197,7 @@ export class SslContext {
 
   #configure(role: "server" | "client", options: SslContextOptions): void {
     const { ssl } = library();
-    const pointer = this.#alive;
+    const pointer = this.#alive();
     const certificate = pemOf("certificate", options.certificate, options.certificateFile);
     const privateKey = pemOf("private key", options.privateKey, options.privateKeyFile);
     const authorities = pemOf(
@@ -238,7 +238,7 @@ export class SslContext {
   }
 
   #setVersion(which: string, command: number, version: NonNullable<SslContextOptions["minVersion"]>): void {
-    if (Number(library().ssl.SSL_CTX_ctrl(this.#alive, command, protocolNumber(version), null)) !== 1) {
+    if (Number(library().ssl.SSL_CTX_ctrl(this.#alive(), command, protocolNumber(version), null)) !== 1) {
       throw openSslError(`Cannot set the ${which} protocol version to ${version}`);
     }
   }
@@ -253,7 +253,7 @@ export class SslContext {
     const list = alpnWireFormat(protocols);
     if (role === "client") {
       // This one answers 0 for success.
-      if (ssl.SSL_CTX_set_alpn_protos(this.#alive, list, list.length) !== 0) {
+      if (ssl.SSL_CTX_set_alpn_protos(this.#alive(), list, list.length) !== 0) {
         throw openSslError(`Cannot offer the ALPN protocols ${protocols.join(", ")}`);
       }
       return;
@@ -263,17 +263,17 @@ export class SslContext {
     if (!copy) throw openSslError("Cannot keep the list of ALPN protocols");
     memory.writeBytes(copy, list);
     this.#state.alpn = { list: copy, length: list.length };
-    ssl.SSL_CTX_set_alpn_select_cb(this.#alive, trampolines().alpnSelect, null);
+    ssl.SSL_CTX_set_alpn_select_cb(this.#alive(), trampolines().alpnSelect, null);
   }
 
-  get #alive(): Pointer {
+  #alive(): Pointer {
     if (!this.#pointer) throw new ReleasedError("context", this.#endedBy);
     return this.#pointer;
   }
 
   /** libssl up to 3.5 holds the context's lock during the remove callback: what takes it again would wait for ever. */
   #outsideRemove(what: string): Pointer {
-    const pointer = this.#alive;
+    const pointer = this.#alive();
     if (this.#state.removing > 0) {
       throw new Error(
         `Cannot ${what} from within the context's remove session callback: do it when the callback is over`,
@@ -288,7 +288,7 @@ export class SslContext {
    * @see SSL_CTX_sess_set_new_cb(3)
    */
   setNewSessionCallback(callback: NewSessionCallback | null): void {
-    library().ssl.SSL_CTX_sess_set_new_cb(this.#alive, callback && trampolines().newSession);
+    library().ssl.SSL_CTX_sess_set_new_cb(this.#alive(), callback && trampolines().newSession);
     this.#state.newSession = callback ?? undefined;
   }
 
@@ -298,7 +298,7 @@ export class SslContext {
    * @see SSL_CTX_sess_set_remove_cb(3)
    */
   setRemoveSessionCallback(callback: RemoveSessionCallback | null): void {
-    library().ssl.SSL_CTX_sess_set_remove_cb(this.#alive, callback && trampolines().removeSession);
+    library().ssl.SSL_CTX_sess_set_remove_cb(this.#alive(), callback && trampolines().removeSession);
     this.#state.removeSession = callback ?? undefined;
   }
 
@@ -308,7 +308,7 @@ export class SslContext {
    * @see SSL_CTX_sess_set_get_cb(3)
    */
   setGetSessionCallback(callback: GetSessionCallback | null): void {
-    library().ssl.SSL_CTX_sess_set_get_cb(this.#alive, callback && trampolines().getSession);
+    library().ssl.SSL_CTX_sess_set_get_cb(this.#alive(), callback && trampolines().getSession);
     this.#state.getSession = callback ?? undefined;
   }
 
@@ -318,7 +318,7 @@ export class SslContext {
    * @see SSL_CTX_sess_get_new_cb(3)
    */
   getNewSessionCallback(): SetCallback<NewSessionCallback> | null {
-    const pointer = library().ssl.SSL_CTX_sess_get_new_cb(this.#alive);
+    const pointer = library().ssl.SSL_CTX_sess_get_new_cb(this.#alive());
     return this.#setCallback(pointer, trampolines().newSession, this.#state.newSession);
   }
 
@@ -328,7 +328,7 @@ export class SslContext {
    * @see SSL_CTX_sess_get_remove_cb(3)
    */
   getRemoveSessionCallback(): SetCallback<RemoveSessionCallback> | null {
-    const pointer = library().ssl.SSL_CTX_sess_get_remove_cb(this.#alive);
+    const pointer = library().ssl.SSL_CTX_sess_get_remove_cb(this.#alive());
     return this.#setCallback(pointer, trampolines().removeSession, this.#state.removeSession);
   }
 
@@ -338,7 +338,7 @@ export class SslContext {
    * @see SSL_CTX_sess_get_get_cb(3)
    */
   getGetSessionCallback(): SetCallback<GetSessionCallback> | null {
-    const pointer = library().ssl.SSL_CTX_sess_get_get_cb(this.#alive);
+    const pointer = library().ssl.SSL_CTX_sess_get_get_cb(this.#alive());
     return this.#setCallback(pointer, trampolines().getSession, this.#state.getSession);
   }
 
@@ -354,7 +354,7 @@ export class SslContext {
    * @see SSL_CTX_set_client_hello_cb(3)
    */
   setClientHelloCallback(callback: ClientHelloCallback | null): void {
-    library().ssl.SSL_CTX_set_client_hello_cb(this.#alive, callback && trampolines().clientHello, null);
+    library().ssl.SSL_CTX_set_client_hello_cb(this.#alive(), callback && trampolines().clientHello, null);
     this.#state.clientHello = callback ?? undefined;
   }
 
@@ -364,7 +364,7 @@ export class SslContext {
    * @see SSL_CTX_set_keylog_callback(3)
    */
   setKeylogCallback(callback: KeylogCallback | null): void {
-    library().ssl.SSL_CTX_set_keylog_callback(this.#alive, callback && trampolines().keylog);
+    library().ssl.SSL_CTX_set_keylog_callback(this.#alive(), callback && trampolines().keylog);
     this.#state.keylog = callback ?? undefined;
   }
 
@@ -381,61 +381,61 @@ export class SslContext {
     if (bytes.length < 1 || bytes.length > 32) {
       throw new RangeError(`Cannot set a session id context of ${bytes.length} bytes: it takes 1 to 32`);
     }
-    library().ssl.SSL_CTX_set_session_id_context(this.#alive, bytes, bytes.length);
+    library().ssl.SSL_CTX_set_session_id_context(this.#alive(), bytes, bytes.length);
   }
 
   /** What is cached: a combination of {@linkcode SessionCacheMode}. @see SSL_CTX_set_session_cache_mode(3) */
   get sessionCacheMode(): number {
-    return Number(library().ssl.SSL_CTX_ctrl(this.#alive, control.getCacheMode, 0, null));
+    return Number(library().ssl.SSL_CTX_ctrl(this.#alive(), control.getCacheMode, 0, null));
   }
 
   set sessionCacheMode(mode: number) {
-    library().ssl.SSL_CTX_ctrl(this.#alive, control.setCacheMode, mode, null);
+    library().ssl.SSL_CTX_ctrl(this.#alive(), control.setCacheMode, mode, null);
   }
 
   /** How many sessions the internal cache holds; 0 for any number. @see SSL_CTX_sess_set_cache_size(3) */
   get sessionCacheSize(): number {
-    return Number(library().ssl.SSL_CTX_ctrl(this.#alive, control.getCacheSize, 0, null));
+    return Number(library().ssl.SSL_CTX_ctrl(this.#alive(), control.getCacheSize, 0, null));
   }
 
   set sessionCacheSize(size: number) {
     requireCount("the session cache size", size);
-    library().ssl.SSL_CTX_ctrl(this.#alive, control.setCacheSize, size, null);
+    library().ssl.SSL_CTX_ctrl(this.#alive(), control.setCacheSize, size, null);
   }
 
   /** For how long new sessions may resume, in seconds. @see SSL_CTX_set_timeout(3) */
   get sessionTimeout(): number {
-    return Number(library().ssl.SSL_CTX_get_timeout(this.#alive));
+    return Number(library().ssl.SSL_CTX_get_timeout(this.#alive()));
   }
 
   set sessionTimeout(seconds: number) {
     requireSeconds("the session timeout", seconds);
-    library().ssl.SSL_CTX_set_timeout(this.#alive, seconds);
+    library().ssl.SSL_CTX_set_timeout(this.#alive(), seconds);
   }
 
   /** How many TLS 1.3 tickets follow a full handshake. @see SSL_CTX_set_num_tickets(3) */
   get numTickets(): number {
-    return Number(library().ssl.SSL_CTX_get_num_tickets(this.#alive));
+    return Number(library().ssl.SSL_CTX_get_num_tickets(this.#alive()));
   }
 
   set numTickets(count: number) {
     requireCount("the number of tickets", count);
-    library().ssl.SSL_CTX_set_num_tickets(this.#alive, count);
+    library().ssl.SSL_CTX_set_num_tickets(this.#alive(), count);
   }
 
   /** The options that are on: a combination of {@linkcode SslOption} and others. @see SSL_CTX_get_options(3) */
   get options(): number {
-    return Number(library().ssl.SSL_CTX_get_options(this.#alive));
+    return Number(library().ssl.SSL_CTX_get_options(this.#alive()));
   }
 
   /** Turns options on, without turning others off. @see SSL_CTX_set_options(3) */
   setOptions(options: number): void {
-    library().ssl.SSL_CTX_set_options(this.#alive, options);
+    library().ssl.SSL_CTX_set_options(this.#alive(), options);
   }
 
   /** Turns options off. @see SSL_CTX_clear_options(3) */
   clearOptions(options: number): void {
-    library().ssl.SSL_CTX_clear_options(this.#alive, options);
+    library().ssl.SSL_CTX_clear_options(this.#alive(), options);
   }
 
   /**
@@ -482,7 +482,7 @@ export class SslContext {
 
   /** The counters as they stand. @see SSL_CTX_sess_number(3) */
   counters(): SessionCounters {
-    const pointer = this.#alive;
+    const pointer = this.#alive();
     const { ssl } = library();
     return Object.fromEntries(
       counterNames.map((name, index) => [

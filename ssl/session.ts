@@ -15,6 +15,10 @@ const forgotten = new FinalizationRegistry<Pointer>(free);
 
 const secret = Symbol("Session");
 
+// C's out parameters, one of each: no call that fills one makes another before it is read.
+const position = new BigUint64Array(1);
+const idLength = new Uint32Array(1);
+
 // What the rest of this library does with sessions and a user must not: each can break the count of references.
 
 /** A session around a reference that is the caller's, and from here on the session's. */
@@ -82,9 +86,9 @@ export class Session {
       }
       return true;
     };
-    sessionPointer = (session) => session.#alive;
+    sessionPointer = (session) => session.#alive();
     giveAwaySession = (session, by) => {
-      const pointer = session.#alive;
+      const pointer = session.#alive();
       if (session.#lent) throw new TypeError("Cannot give away a session that is only lent; give away a clone()");
       session.#pointer = undefined;
       session.#endedBy = by;
@@ -110,7 +114,6 @@ export class Session {
     const copy = crypto.CRYPTO_malloc(Math.max(length, 1), null, 0);
     if (!copy) throw openSslError(`Cannot copy a session of ${length} bytes`);
     memory.writeBytes(copy, der);
-    const position = new BigUint64Array(1);
     const start = BigInt(memory.keyOf(copy));
     position[0] = start;
     const pointer = length > 0 ? ssl.d2i_SSL_SESSION(null, position, length) : null;
@@ -145,42 +148,41 @@ export class Session {
     forgotten.register(this, this.#pointer!, this);
   }
 
-  get #alive(): Pointer {
+  #alive(): Pointer {
     if (!this.#pointer) throw new SessionReleasedError(this.#endedBy);
     return this.#pointer;
   }
 
   /** The session's id, 0 to 32 bytes: what a TLS 1.2 client sends and a store is asked for. A copy. */
   get id(): Uint8Array {
-    const length = new Uint32Array(1);
     const { ssl, memory } = library();
-    const id = ssl.SSL_SESSION_get_id(this.#alive, length);
-    return memory.readBytes(id, length[0]!);
+    const id = ssl.SSL_SESSION_get_id(this.#alive(), idLength);
+    return memory.readBytes(id, idLength[0]!);
   }
 
   /** The session id context it was made in, 0 to 32 bytes; it resumes in no other. A copy. */
   get idContext(): Uint8Array {
     const length = new Uint32Array(1);
     const { ssl, memory } = library();
-    const context = ssl.SSL_SESSION_get0_id_context(this.#alive, length);
+    const context = ssl.SSL_SESSION_get0_id_context(this.#alive(), length);
     return memory.readBytes(context, length[0]!);
   }
 
   /** The protocol that was negotiated: `TLSv1.3`. */
   get protocol(): ProtocolVersion {
-    return protocolName(library().ssl.SSL_SESSION_get_protocol_version(this.#alive));
+    return protocolName(library().ssl.SSL_SESSION_get_protocol_version(this.#alive()));
   }
 
   /** The cipher suite that was negotiated, by OpenSSL's name: `TLS_AES_256_GCM_SHA384`. */
   get cipher(): string | undefined {
     const { ssl, memory } = library();
-    const cipher = ssl.SSL_SESSION_get0_cipher(this.#alive);
+    const cipher = ssl.SSL_SESSION_get0_cipher(this.#alive());
     return cipher ? memory.readString(ssl.SSL_CIPHER_get_name(cipher)) : undefined;
   }
 
   /** A session in an internal cache is sorted anew, under the lock that libssl up to 3.5 holds in remove callbacks. */
   #outsideRemove(what: string): Pointer {
-    const pointer = this.#alive;
+    const pointer = this.#alive();
     if (removals.underWay > 0) {
       throw new Error(`Cannot ${what} from within a remove session callback: do it when the callback is over`);
     }
@@ -190,7 +192,7 @@ export class Session {
   /** When the session was made, in whole seconds. Settable; a RangeError for an invalid date. */
   get created(): Date {
     const { ssl } = library();
-    const seconds = ssl.SSL_SESSION_get_time_ex?.(this.#alive) ?? ssl.SSL_SESSION_get_time!(this.#alive);
+    const seconds = ssl.SSL_SESSION_get_time_ex?.(this.#alive()) ?? ssl.SSL_SESSION_get_time!(this.#alive());
     return new Date(Number(seconds) * 1000);
   }
 
@@ -205,7 +207,7 @@ export class Session {
 
   /** For how long it may resume, in seconds from {@linkcode Session.created}. Settable; a RangeError below 0. */
   get timeout(): number {
-    return Number(library().ssl.SSL_SESSION_get_timeout(this.#alive));
+    return Number(library().ssl.SSL_SESSION_get_timeout(this.#alive()));
   }
 
   set timeout(seconds: number) {
@@ -221,7 +223,7 @@ export class Session {
   /** The server name (SNI) that the client asked for, where the session carries it. */
   get serverName(): string | undefined {
     const { ssl, memory } = library();
-    return memory.readString(ssl.SSL_SESSION_get0_hostname(this.#alive));
+    return memory.readString(ssl.SSL_SESSION_get0_hostname(this.#alive()));
   }
 
   /** The application protocol (ALPN) that was agreed on, where the session carries it: `h2`. */
@@ -229,29 +231,29 @@ export class Session {
     const { ssl, memory } = library();
     const name = new BigUint64Array(1);
     const length = new BigUint64Array(1);
-    ssl.SSL_SESSION_get0_alpn_selected(this.#alive, name, length);
+    ssl.SSL_SESSION_get0_alpn_selected(this.#alive(), name, length);
     const pointer = memory.pointerIn(name);
     return pointer ? decoder.decode(memory.readBytes(pointer, Number(length[0]))) : undefined;
   }
 
   /** For how long the server said the ticket is good, in seconds; 0 where it said nothing. */
   get ticketLifetimeHint(): number {
-    return Number(library().ssl.SSL_SESSION_get_ticket_lifetime_hint(this.#alive));
+    return Number(library().ssl.SSL_SESSION_get_ticket_lifetime_hint(this.#alive()));
   }
 
   /** How many bytes of early data (0-RTT) the server accepts with it; 0 for none. */
   get maxEarlyData(): number {
-    return library().ssl.SSL_SESSION_get_max_early_data(this.#alive);
+    return library().ssl.SSL_SESSION_get_max_early_data(this.#alive());
   }
 
   /** Whether it can be resumed at all: it has an id or a ticket, and no connection that used it has failed. */
   get isResumable(): boolean {
-    return library().ssl.SSL_SESSION_is_resumable(this.#alive) === 1;
+    return library().ssl.SSL_SESSION_is_resumable(this.#alive()) === 1;
   }
 
   /** The certificate that the other side showed when the session was made, without its chain. */
   get peerCertificate(): X509Certificate | undefined {
-    return certificateOf(library().ssl.SSL_SESSION_get0_peer(this.#alive));
+    return certificateOf(library().ssl.SSL_SESSION_get0_peer(this.#alive()));
   }
 
   /**
@@ -263,9 +265,9 @@ export class Session {
   toDer(): Uint8Array {
     const { ssl, crypto, memory } = library();
     // A pointer to NULL makes i2d allocate, which saves encoding it once more for its length.
-    const out = new BigUint64Array(1);
-    const length = ssl.i2d_SSL_SESSION(this.#alive, out);
-    const pointer = memory.pointerIn(out);
+    position[0] = 0n;
+    const length = ssl.i2d_SSL_SESSION(this.#alive(), position);
+    const pointer = memory.pointerIn(position);
     if (length <= 0 || !pointer) throw openSslError("Cannot write a session as DER");
     const der = memory.readBytes(pointer, length);
     crypto.CRYPTO_clear_free(pointer, length, null, 0);
@@ -278,7 +280,7 @@ export class Session {
    * @see PEM_write_bio_SSL_SESSION(3)
    */
   toPem(): string {
-    const pointer = this.#alive;
+    const pointer = this.#alive();
     return writePem("a session", (bio) => library().ssl.PEM_write_bio_SSL_SESSION(bio, pointer));
   }
 
@@ -288,7 +290,7 @@ export class Session {
    * @see SSL_SESSION_up_ref(3)
    */
   clone(): Session {
-    const pointer = this.#alive;
+    const pointer = this.#alive();
     library().ssl.SSL_SESSION_up_ref(pointer);
     return ownSession(pointer);
   }
