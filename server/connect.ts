@@ -2,6 +2,7 @@ import { SslConnection } from "../ssl/connection.ts";
 import type { SslContext } from "../ssl/context.ts";
 import type { Session } from "../ssl/session.ts";
 import { Deadlines } from "./deadlines.ts";
+import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
 import { startTls, type TlsSocket, type TlsSocketHandlers, type TlsSocketOwner } from "./tls_socket.ts";
 
@@ -17,7 +18,7 @@ export interface ConnectOptions {
   serverName?: string;
   /** A session to resume. It stays yours. */
   session?: Session;
-  /** For how long the server may take for the handshake, in milliseconds; by default 10,000. */
+  /** For how long connecting and the handshake may take, in milliseconds; by default 10,000. */
   handshakeTimeout?: number;
   /** Called with what callbacks and handlers threw, and with what goes wrong on the connection. */
   onError?: (error: Error) => void;
@@ -52,19 +53,24 @@ const closingTimeout = 5000;
 export function connect(options: ConnectOptions, handlers: TlsSocketHandlers = {}): Promise<TlsSocket> {
   const { context, hostname, port, serverName = hostname, session, handshakeTimeout = 10_000 } = options;
   const connection = SslConnection.client(context, { serverName, ...(session && { session }) });
+  const where = `${hostname}:${port}`;
   return new Promise((resolve, reject) => {
-    const handshakes = new Deadlines<TlsSocket>(handshakeTimeout, (socket) => {
-      socket.destroy(new Error(`${hostname}:${port} did not finish its handshake in ${handshakeTimeout} ms`));
-    });
+    let socket: TlsSocket | undefined;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      const error = new Error(`Cannot connect to ${where}: no handshake within ${handshakeTimeout} ms`);
+      reject(error);
+      socket?.destroy(error);
+    }, handshakeTimeout);
     const closings = new Deadlines<TlsSocket>(closingTimeout, (socket) => socket.destroy());
     const owner: TlsSocketOwner = {
       role: "client",
-      handshakes,
+      handshakes: { add() {}, delete: () => clearTimeout(timer) },
       closings,
-      onOpen() {},
-      onConnection(socket) {
-        handshakes.close();
-        resolve(socket);
+      onOpen: (opened) => socket = opened,
+      onConnection(connected) {
+        resolve(connected);
         return handlers;
       },
       onError(error) {
@@ -72,16 +78,17 @@ export function connect(options: ConnectOptions, handlers: TlsSocketHandlers = {
         reject(error);
         options.onError?.(error);
       },
-      onClose() {
-        handshakes.close();
-        closings.close();
-      },
+      onClose: () => closings.close(),
     };
-    socketsOfThisRuntime()
-      .connect({ hostname, port }, (raw) => startTls(raw, connection, owner))
-      .catch((cause) => {
-        connection.dispose();
-        reject(new Error(`Cannot connect to ${hostname}:${port}: ${(cause as Error).message}`, { cause }));
-      });
+    function opened(raw: RawSocket): RawSocketEvents {
+      if (!late) return startTls(raw, connection, owner);
+      connection.dispose();
+      return ignoredSocket(raw);
+    }
+    socketsOfThisRuntime().connect({ hostname, port }, opened).catch((cause) => {
+      clearTimeout(timer);
+      connection.dispose();
+      reject(new Error(`Cannot connect to ${where}: ${(cause as Error).message}`, { cause }));
+    });
   });
 }

@@ -3,7 +3,7 @@ import type { SslContext } from "../ssl/context.ts";
 import { Deadlines } from "./deadlines.ts";
 import { listenError } from "./listen_error.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
-import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
+import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
 import { type ConnectionHandler, startTls, type TlsSocket, type TlsSocketOwner } from "./tls_socket.ts";
 
 /** The options of {@linkcode listen}. */
@@ -74,6 +74,10 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
   }
   const sockets = new Set<TlsSocket>();
   let allClosed: (() => void) | undefined;
+  const handshakes = new Deadlines<TlsSocket>(handshakeTimeout, (socket) => {
+    socket.destroy(new Error(`The client did not finish its handshake in ${handshakeTimeout} ms`));
+  });
+  const closings = new Deadlines<TlsSocket>(closingTimeout, (socket) => socket.destroy());
   const owner: TlsSocketOwner = {
     role: "server",
     onConnection,
@@ -83,18 +87,20 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
       sockets.delete(socket);
       if (sockets.size === 0) allClosed?.();
     },
-    handshakes: new Deadlines<TlsSocket>(handshakeTimeout, (socket) => {
-      socket.destroy(new Error(`The client did not finish its handshake in ${handshakeTimeout} ms`));
-    }),
-    closings: new Deadlines<TlsSocket>(closingTimeout, (socket) => socket.destroy()),
+    handshakes,
+    closings,
   };
   function accept(raw: RawSocket): RawSocketEvents {
     try {
       return startTls(raw, SslConnection.server(context), owner);
     } catch (error) {
       // The context was disposed, say. Without TLS there is nothing to be done with the client.
-      onError(error as Error);
-      return { open: () => raw.destroy(), data() {}, drain() {}, end() {}, close() {} };
+      try {
+        onError(error as Error);
+      } catch {
+        // The operator's handler must not take the server with it.
+      }
+      return ignoredSocket(raw);
     }
   }
   const listener = await socketsOfThisRuntime()
@@ -108,8 +114,8 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
     listener.close();
     for (const socket of sockets) socket.end();
     if (sockets.size > 0) await new Promise<void>((resolve) => allClosed = resolve);
-    owner.handshakes.close();
-    owner.closings.close();
+    handshakes.close();
+    closings.close();
   }
   const closeOnce = () => closing ??= close();
   return {

@@ -30,6 +30,11 @@ export interface RawSocketEvents {
   close(error?: Error): void;
 }
 
+/** For a socket that came when nobody wants it any more. */
+export function ignoredSocket(socket: RawSocket): RawSocketEvents {
+  return { open: () => socket.destroy(), data() {}, drain() {}, end() {}, close() {} };
+}
+
 /** A port that is listened on. */
 export interface RawListener {
   readonly hostname: string;

@@ -31,7 +31,7 @@ export interface TlsSocketOwner {
   readonly onError: (error: Error, socket: TlsSocket) => void;
   readonly onOpen: (socket: TlsSocket) => void;
   readonly onClose: (socket: TlsSocket) => void;
-  readonly handshakes: Deadlines<TlsSocket>;
+  readonly handshakes: Pick<Deadlines<TlsSocket>, "add" | "delete">;
   readonly closings: Deadlines<TlsSocket>;
 }
 
@@ -157,13 +157,8 @@ export class TlsSocket {
    */
   write(bytes: Uint8Array): boolean {
     if (this.#localEnded && !this.#closed) throw new Error("Cannot write to this socket: end() was called");
-    if (this.#closed) return false;
-    try {
-      this.#connection.write(bytes);
-    } catch (error) {
-      this.#fail(error as Error);
-      return false;
-    }
+    if (this.#closed || this.#failed) return false;
+    if (!this.#failing(() => this.#connection.write(bytes))) return false;
     this.#pending += bytes.length;
     this.#flush();
     this.#needsDrain = this.#pending >= highWaterMark;
@@ -173,14 +168,17 @@ export class TlsSocket {
   /** Ends this side, after `bytes` if there are any: close_notify and FIN. The other side may still send. */
   end(bytes?: Uint8Array): void {
     if (this.#localEnded || this.#closed) return;
-    try {
-      if (bytes) this.#connection.write(bytes);
-      this.#connection.shutdown();
-    } catch (error) {
-      this.#fail(error as Error);
+    if (!this.#established) {
+      // There is nothing to say goodbye to yet.
+      this.#localEnded = true;
+      this.destroy();
       return;
     }
-    this.#finish();
+    const ended = this.#failing(() => {
+      if (bytes) this.#connection.write(bytes);
+      this.#connection.shutdown();
+    });
+    if (ended) this.#finish();
   }
 
   /** Closes at once. What was written may be lost. */
@@ -214,13 +212,7 @@ export class TlsSocket {
 
   #receive(bytes: Uint8Array): void {
     if (this.#closed || this.#failed) return;
-    try {
-      this.#connection.pushCiphertext(bytes);
-    } catch (error) {
-      this.#fail(error as Error);
-      return;
-    }
-    this.#advance();
+    if (this.#failing(() => this.#connection.pushCiphertext(bytes))) this.#advance();
   }
 
   #advance(): void {
@@ -275,6 +267,18 @@ export class TlsSocket {
     }
     if (this.#handlers.end) this.#call(() => this.#handlers.end!(this));
     else this.end();
+  }
+
+  /** Makes a call whose failure ends the connection. True if it did not. What the user did wrong is thrown. */
+  #failing(call: () => void): boolean {
+    try {
+      call();
+      return true;
+    } catch (error) {
+      if (!(error instanceof OpenSslError) && !this.#connection.isReleased) throw error;
+      this.#fail(error as Error);
+      return false;
+    }
   }
 
   /**
@@ -343,9 +347,9 @@ export class TlsSocket {
   #ended(): void {
     if (this.#closed) return;
     this.#rawEnded = true;
-    if (this.#established) this.#deliver();
-    else if (!this.#failed) this.#fail(new Error("The other side closed the connection during the TLS handshake"));
-    else this.#raw.destroy();
+    if (this.#failed) this.#raw.destroy();
+    else if (this.#established) this.#deliver();
+    else this.#fail(new Error("The other side closed the connection during the TLS handshake"));
   }
 
   /** The connection cannot go on. An alert may say so to the other side. */
@@ -376,7 +380,7 @@ export class TlsSocket {
     this.#owner.closings.delete(this);
     // A reset after both sides said goodbye is no error.
     if (!(this.#localEnded && this.#remoteEnded)) this.#error ??= error;
-    if (!this.#established && !this.#failed) {
+    if (!this.#established && !this.#failed && !this.#localEnded) {
       this.#report(this.#error ?? new Error("The other side closed the connection during the TLS handshake"));
     }
     try {
