@@ -386,6 +386,10 @@ export class TlsSocket {
     try {
       // A peer that has vanished says nothing against its session: it is to stay good.
       if (!this.#connection.isReleased && !this.#failed) this.#connection.shutdownQuietly();
+    } catch {
+      // Destroyed from within a session callback of its own, where that cannot be said: the session is removed.
+    }
+    try {
       this.#connection.dispose();
     } catch (error) {
       this.#report(error as Error);

@@ -395,10 +395,7 @@ export class SslConnection {
    * @see SSL_set_shutdown(3)
    */
   shutdownQuietly(): void {
-    const pointer = this.#alive();
-    if (!this.#own) this.#idle("shut down");
-    // It sets a flag and calls nothing back, so it does no harm from within a callback either.
-    library().ssl.SSL_set_shutdown(pointer, shutdownSent | shutdownReceived);
+    library().ssl.SSL_set_shutdown(this.#idle("shut down"), shutdownSent | shutdownReceived);
   }
 
   #enter(): Caller | undefined {
