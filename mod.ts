@@ -33,7 +33,7 @@ export { type Credentials, selfSigned } from "./ssl/self_signed.ts";
 export { Session } from "./ssl/session.ts";
 export { MemoryStore } from "./cache/memory_store.ts";
 export { SessionCache, type SessionCacheOptions, type SessionCacheStats } from "./cache/session_cache.ts";
-export type { MaybePromise, SessionStore } from "./cache/session_store.ts";
+export type { MaybePromise, SessionStore, StoreLookup } from "./cache/session_store.ts";
 export { SessionStoreError, type StoreOperation } from "./cache/session_store_error.ts";
 export { SqliteStore } from "./cache/sqlite_store.ts";
 export { connect, type ConnectOptions } from "./server/connect.ts";

@@ -1,6 +1,12 @@
 /** A value, or a Promise of it. */
 export type MaybePromise<T> = T | Promise<T>;
 
+/** What a store may want to know of a lookup. */
+export interface StoreLookup {
+  /** Aborted when the answer is no longer waited for: its time is over, or the client has gone. */
+  readonly signal: AbortSignal;
+}
+
 /**
  * Where a {@linkcode SessionCache} keeps sessions. A store answers at once or with a Promise, as it likes.
  *
@@ -15,14 +21,14 @@ export type MaybePromise<T> = T | Promise<T>;
  */
 export interface SessionStore {
   /** The value under the key, if there is one. */
-  get(key: string): MaybePromise<Uint8Array | undefined>;
+  get(key: string, lookup?: StoreLookup): MaybePromise<Uint8Array | undefined>;
   /** Keeps the value under the key, in place of any other. The value is the store's own. */
   put(key: string, value: Uint8Array, expiresAt: Date): MaybePromise<void>;
   /**
    * The value under the key, deleted in the same step: of two callers at once, one gets it. Leave it out where the
    * store cannot do that; TLS 1.3 sessions may then be used more than once.
    */
-  take?(key: string): MaybePromise<Uint8Array | undefined>;
+  take?(key: string, lookup?: StoreLookup): MaybePromise<Uint8Array | undefined>;
   /** Deletes the value under the key, if there is one. */
   delete(key: string): MaybePromise<void>;
 }

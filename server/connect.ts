@@ -1,7 +1,7 @@
 import { SslConnection } from "../ssl/connection.ts";
 import type { SslContext } from "../ssl/context.ts";
 import type { Session } from "../ssl/session.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines } from "../cache/deadlines.ts";
 import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
 import { startTls, type TlsSocket, type TlsSocketHandlers, type TlsSocketOwner } from "./tls_socket.ts";

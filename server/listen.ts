@@ -1,6 +1,6 @@
 import { SslConnection } from "../ssl/connection.ts";
 import type { SslContext } from "../ssl/context.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines } from "../cache/deadlines.ts";
 import { listenError } from "./listen_error.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
 import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";

@@ -3,7 +3,7 @@ import type { SslConnection, VerifyResult } from "../ssl/connection.ts";
 import { OpenSslError } from "../ssl/openssl_error.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Session } from "../ssl/session.ts";
-import type { Deadlines } from "./deadlines.ts";
+import type { Deadlines } from "../cache/deadlines.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
 
 /**
@@ -83,6 +83,7 @@ export class TlsSocket {
   static {
     startTls = (raw, connection, owner) => {
       const socket = new TlsSocket(secret, raw, connection, owner);
+      connection.onWake = () => socket.#advance();
       return {
         open: () => socket.#open(),
         data: (bytes) => socket.#receive(bytes),
@@ -216,6 +217,7 @@ export class TlsSocket {
   }
 
   #advance(): void {
+    if (this.#closed || this.#failed) return;
     if (!this.#established && !this.#shakeHands()) return;
     this.#deliver();
   }

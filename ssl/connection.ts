@@ -224,6 +224,19 @@ export class SslConnection {
   }
 
   /**
+   * Called by {@linkcode SslConnection.wake}. Set by the transport, which is to call `handshake()` again.
+   */
+  onWake: (() => void) | undefined;
+
+  /**
+   * Tells the transport that a handshake that was suspended can go on. For whoever suspended it in the client hello
+   * callback. Does nothing once the connection has ended.
+   */
+  wake(): void {
+    if (this.#pointer) this.onWake?.();
+  }
+
+  /**
    * Hands over bytes that came from the other side. They are copied.
    *
    * @see BIO_write(3)

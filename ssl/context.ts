@@ -17,7 +17,7 @@ import type { SslContextOptions, VerifyMode } from "./context_options.ts";
 import { pemOf, useAuthorities, useCredentials } from "./credentials.ts";
 import { held, library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
-import { protocolNumber } from "./protocol.ts";
+import { protocolName, protocolNumber, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
 import { requireSeconds, type Session, sessionPointer } from "./session.ts";
 import { trampolines } from "./trampolines.ts";
@@ -77,6 +77,7 @@ const control = {
   setServerNameCallback: 53,
   setMinVersion: 123,
   setMaxVersion: 124,
+  getMaxVersion: 131,
 };
 
 const secret = Symbol("SslContext");
@@ -382,6 +383,12 @@ export class SslContext {
       throw new RangeError(`Cannot set a session id context of ${bytes.length} bytes: it takes 1 to 32`);
     }
     library().ssl.SSL_CTX_set_session_id_context(this.#alive(), bytes, bytes.length);
+  }
+
+  /** The newest protocol that it speaks; undefined for the newest there is. @see SSL_CTX_get_max_proto_version(3) */
+  get maxVersion(): ProtocolVersion | undefined {
+    const number = Number(library().ssl.SSL_CTX_ctrl(this.#alive(), control.getMaxVersion, 0, null));
+    return number === 0 ? undefined : protocolName(number);
   }
 
   /** What is cached: a combination of {@linkcode SessionCacheMode}. @see SSL_CTX_set_session_cache_mode(3) */
