@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** The repository. */
 export const root = fileURLToPath(new URL("..", import.meta.url));
@@ -54,4 +54,9 @@ export function runtimeVariables() {
     }
   }
   return variables;
+}
+
+// `node tasks/runtimes.mjs deno` prints where it is, for scripts.
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  for (const name of process.argv.slice(2)) console.log(findRuntime(name).path);
 }

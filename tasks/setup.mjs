@@ -67,4 +67,4 @@ export async function setUpOrExit() {
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) await setUpOrExit();
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await setUpOrExit();
