@@ -33,6 +33,8 @@ export const libssl = {
   SSL_CTX_use_certificate: { parameters: ["pointer", "pointer"], result: "i32" },
   // int SSL_CTX_use_PrivateKey(SSL_CTX *ctx, EVP_PKEY *pkey)
   SSL_CTX_use_PrivateKey: { parameters: ["pointer", "pointer"], result: "i32" },
+  // int SSL_CTX_check_private_key(const SSL_CTX *ctx)
+  SSL_CTX_check_private_key: { parameters: ["pointer"], result: "i32" },
   // void SSL_CTX_set_verify(SSL_CTX *ctx, int mode, SSL_verify_cb verify_callback)
   SSL_CTX_set_verify: { parameters: ["pointer", "i32", "pointer"], result: "void" },
   // int SSL_CTX_set_default_verify_paths(SSL_CTX *ctx)

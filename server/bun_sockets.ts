@@ -7,7 +7,7 @@ interface BunTcpSocket {
   readonly remotePort: number;
   write(bytes: Uint8Array): number;
   shutdown(): void;
-  terminate(): void;
+  close(): void;
   pause(): void;
   resume(): void;
   setNoDelay(noDelay: boolean): void;
@@ -136,7 +136,8 @@ class BunSocket implements RawSocket {
 
   destroy(): void {
     if (this.#closed) return;
-    this.#socket.terminate();
+    // Not terminate(): its reset takes away what the other side has not read yet.
+    this.#socket.close();
     this.closed();
   }
 

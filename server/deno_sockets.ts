@@ -27,11 +27,15 @@ export const denoSockets: SocketAdapter = {
     // Not async: it either listens now or throws, and the caller gets a rejection for it.
     return Promise.resolve().then(() => {
       const listener = deno.listen({ hostname: address.hostname, port: address.port });
-      acceptAll(listener, accept);
+      const ended = acceptAll(listener, accept);
       return {
         hostname: listener.addr.hostname,
         port: listener.addr.port,
-        close: () => listener.close(),
+        close: () => {
+          listener.close();
+          // The port is held until the accept that was under way is over.
+          return ended;
+        },
       } satisfies RawListener;
     });
   },

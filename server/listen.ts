@@ -111,8 +111,9 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
 
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
-    listener.close();
+    const freed = listener.close();
     for (const socket of sockets) socket.end();
+    await freed;
     if (sockets.size > 0) await new Promise<void>((resolve) => allClosed = resolve);
     handshakes.close();
     closings.close();

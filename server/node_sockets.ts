@@ -14,7 +14,7 @@ export const nodeSockets: SocketAdapter = {
         // Too many open files, say: the connections that are there go on.
         server.on("error", () => {});
         const { address: hostname, port } = server.address() as { address: string; port: number };
-        resolve({ hostname, port, close: () => server.close() });
+        resolve({ hostname, port, close: () => void server.close() });
       });
     });
   },

@@ -39,8 +39,8 @@ export function ignoredSocket(socket: RawSocket): RawSocketEvents {
 export interface RawListener {
   readonly hostname: string;
   readonly port: number;
-  /** Stops listening. Connections go on. */
-  close(): void;
+  /** Stops listening. Connections go on. Done when the port is free. */
+  close(): void | Promise<void>;
 }
 
 /** Where to listen or to connect to. */

@@ -262,13 +262,11 @@ export class TlsSocket {
   #endRemote(): void {
     if (this.#remoteEnded || this.#closed || this.#failed) return;
     this.#remoteEnded = true;
-    if (this.#localEnded) {
-      // Both have said goodbye. What this side wrote is on its way, unless the socket still holds some of it.
-      if (!this.#blocked) this.#raw.destroy();
-      return;
-    }
+    const endedFirst = this.#localEnded;
     if (this.#handlers.end) this.#call(() => this.#handlers.end!(this));
     else this.end();
+    // Both have said goodbye. What this side wrote is on its way, unless the socket still holds some of it.
+    if (endedFirst && !this.#blocked && !this.#closed) this.#raw.destroy();
   }
 
   /** Makes a call whose failure ends the connection. True if it did not. What the user did wrong is thrown. */

@@ -58,7 +58,8 @@ function usePrivateKey(context: Pointer, pem: string, passphrase: string | undef
     );
   }
   try {
-    if (ssl.SSL_CTX_use_PrivateKey(context, key) !== 1) {
+    // A key of another kind than the certificate's goes to a place of its own, and only the second call minds.
+    if (ssl.SSL_CTX_use_PrivateKey(context, key) !== 1 || ssl.SSL_CTX_check_private_key(context) !== 1) {
       throw openSslError("Cannot use the private key: it does not belong to the certificate");
     }
   } finally {

@@ -1,64 +1,46 @@
-// Finds the runtimes that npm installed: the real programs, as a wrapper script would keep signals from them.
+// Finds the runtimes that npm installed, by their packages for this platform (see CONTRIBUTING.md).
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 /** The repository. */
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
-const modules = join(root, "node_modules");
-const here = `${process.platform}-${process.arch}`;
+const platform = `${process.platform}-${process.arch}`;
 const exe = process.platform === "win32" ? ".exe" : "";
 
-// npm may or may not have run the install scripts of deno and bun, which move the program; both places are looked at.
-const known = {
-  deno: {
-    title: "Deno",
-    paths: () => [...packages("@deno", "", `deno${exe}`), join(modules, "deno", `deno${exe}`)],
-  },
-  bun: {
-    title: "Bun",
-    paths: () => [...packages("@oven", "bun-", join("bin", `bun${exe}`)), join(modules, "bun", "bin", "bun.exe")],
-  },
-  node24: { title: "Node", paths: () => [join(modules, `node24-${here}`, ...nodeProgram())] },
-  node26: { title: "Node", paths: () => [join(modules, `node26-${here}`, ...nodeProgram())] },
+// Where the program is in a package.
+const programs = {
+  deno: `deno${exe}`,
+  bun: join("bin", `bun${exe}`),
+  node24: join("bin", `node${exe}`),
+  node26: join("bin", `node${exe}`),
 };
 
 /** The names that {@linkcode findRuntime} knows. */
-export const runtimeNames = Object.keys(known);
-
-function nodeProgram() {
-  return ["bin", `node${exe}`];
-}
-
-/** A program in each of a scope's packages: npm installs only those that are for this platform. */
-function packages(scope, prefix, program) {
-  const folder = join(modules, scope);
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder).filter((name) => name.startsWith(prefix)).map((name) => join(folder, name, program));
-}
+export const runtimeNames = Object.keys(programs);
 
 /**
- * Finds a runtime: `{ name, title, path, version }`, where title is `Deno 2.9.5`.
+ * Finds a runtime: `{ name, title, path, version }`, where title is `Deno 2.9.6`.
  *
  * @throws if it is not installed, or does not start; the message says what to do
  */
 export function findRuntime(name) {
-  const { title, paths } = known[name];
-  const failures = [];
-  for (const path of paths().filter(existsSync)) {
-    const { status, stdout, stderr, error, signal } = spawnSync(path, ["--version"], { encoding: "utf8" });
-    const version = /\d+\.\d+\.\d+/.exec(stdout ?? "")?.[0];
-    if (status === 0 && version) return { name, title: `${title} ${version}`, path, version };
-    failures.push(`  ${path}: ${error?.message ?? (stderr.trim().split("\n")[0] || signal || `exit code ${status}`)}`);
+  const path = join(root, "node_modules", `${name}-${platform}`, programs[name]);
+  if (!existsSync(path)) {
+    throw new Error(
+      `Cannot find ${name} at ${path}. Run "npm ci"; if it is still missing, package.json has no ${name} for ${platform}`,
+    );
   }
-  if (failures.length > 0) throw new Error([`Cannot start ${name}:`, ...failures].join("\n"));
-  throw new Error(
-    `Cannot find ${name}: npm has installed none for ${here}. Run "npm ci"; if it is still missing, there is no package ` +
-      "for this platform in package.json",
-  );
+  const { status, signal, stdout, stderr, error } = spawnSync(path, ["--version"], { encoding: "utf8" });
+  const version = /\d+\.\d+\.\d+/.exec(stdout ?? "")?.[0];
+  if (status !== 0 || !version) {
+    const reason = error?.message ?? (stderr.trim() || signal || `exit code ${status}`);
+    throw new Error(`Cannot start ${name} at ${path}: ${reason}`);
+  }
+  return { name, title: `${name[0].toUpperCase()}${name.slice(1).replace(/\d+$/, "")} ${version}`, path, version };
 }
 
 /** Where each runtime is, as environment variables for the programs that start others: OPENSSL_SESSIONS_DENO and so on. */
@@ -72,4 +54,9 @@ export function runtimeVariables() {
     }
   }
   return variables;
+}
+
+// `node tasks/runtimes.mjs deno` prints where it is, for scripts.
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  for (const name of process.argv.slice(2)) console.log(findRuntime(name).path);
 }

@@ -23,7 +23,7 @@ export async function setUp() {
   const terminal = process.stdout.isTTY;
   process.stdout.write(`${label} …${terminal ? "" : "\n"}`);
   const ticker = terminal && setInterval(() => process.stdout.write(`\r${label} … ${seconds()}`), 1000);
-  // No package needs its install script: the programs are in the platforms' packages, koffi has its binaries with it.
+  // koffi alone has an install script, which builds what its binary packages have already.
   const { code, output } = await npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
   clearInterval(ticker);
   if (terminal) process.stdout.write("\r\x1b[K");
@@ -67,4 +67,4 @@ export async function setUpOrExit() {
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1]).href) await setUpOrExit();
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await setUpOrExit();

@@ -22,7 +22,7 @@ export const thisRuntime: "deno" | "bun" | "node" = "Deno" in globalThis
   : "node";
 
 /** Waits for a Promise, but not for ever. */
-export async function within<T>(promise: Promise<T>, what: string, milliseconds = 30_000): Promise<T> {
+export async function within<T>(promise: Promise<T>, what: string, milliseconds = 15_000): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
     return await Promise.race([

@@ -12,7 +12,6 @@ const moves: Record<string, (connection: SslConnection) => unknown> = {
   read: (connection) => connection.read(buffer),
   write: (connection) => connection.write(buffer),
   shutdown: (connection) => connection.shutdown(),
-  shutdownQuietly: (connection) => connection.shutdownQuietly(),
   pushCiphertext: (connection) => connection.pushCiphertext(buffer),
   pullCiphertext: (connection) => connection.pullCiphertext(buffer),
 };
