@@ -9,9 +9,11 @@ export { LibraryNotFoundError, UnsupportedLibraryError } from "./ffi/errors.ts";
 export type { Pointer } from "./ffi/types.ts";
 export type {
   ClientHelloCallback,
+  GenerateSessionIdCallback,
   GetSessionCallback,
   KeylogCallback,
   NewSessionCallback,
+  RemovalReason,
   RemoveSessionCallback,
   SessionLookup,
   SetCallback,

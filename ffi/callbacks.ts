@@ -12,6 +12,8 @@ export const callbacks = {
   clientHello: { parameters: ["pointer", "pointer", "pointer"], result: "i32" },
   // int (*tlsext_servername_callback)(SSL *ssl, int *al, void *arg)
   serverName: { parameters: ["pointer", "pointer", "pointer"], result: "i32" },
+  // int (*GEN_SESSION_CB)(SSL *ssl, unsigned char *id, unsigned int *id_len)
+  generateSessionId: { parameters: ["pointer", "pointer", "pointer"], result: "i32" },
   // int (*SSL_CTX_alpn_select_cb_func)(SSL *ssl, const unsigned char **out, unsigned char *outlen,
   //   const unsigned char *in, unsigned int inlen, void *arg)
   alpnSelect: { parameters: ["pointer", "pointer", "pointer", "pointer", "u32", "pointer"], result: "i32" },

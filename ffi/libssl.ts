@@ -56,6 +56,8 @@ export const libssl = {
   // void SSL_CTX_set_client_hello_cb(SSL_CTX *c, SSL_client_hello_cb_fn cb, void *arg)
   SSL_CTX_set_client_hello_cb: { parameters: ["pointer", "pointer", "pointer"], result: "void" },
 
+  // int SSL_CTX_set_generate_session_id(SSL_CTX *ctx, GEN_SESSION_CB cb)
+  SSL_CTX_set_generate_session_id: { parameters: ["pointer", "pointer"], result: "i32" },
   // int SSL_CTX_set_session_id_context(SSL_CTX *ctx, const unsigned char *sid_ctx, unsigned int sid_ctx_len)
   SSL_CTX_set_session_id_context: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   // long SSL_CTX_set_timeout(SSL_CTX *ctx, long t)
@@ -136,6 +138,8 @@ export const libssl = {
   SSL_get_servername: { parameters: ["pointer", "i32"], result: "pointer" },
   // int SSL_session_reused(const SSL *ssl)
   SSL_session_reused: { parameters: ["pointer"], result: "i32" },
+  // SSL_SESSION *SSL_get_session(const SSL *ssl): lent
+  SSL_get_session: { parameters: ["pointer"], result: "pointer" },
   // SSL_SESSION *SSL_get1_session(SSL *ssl)
   SSL_get1_session: { parameters: ["pointer"], result: "pointer" },
   // int SSL_set_session(SSL *ssl, SSL_SESSION *session)

@@ -320,7 +320,7 @@ export class TlsSocket {
 
   /** Sends what there is to send, as far as the raw socket takes it. */
   #flush(): void {
-    if (this.#closed || this.#connection.isReleased) return;
+    if (this.#closed || this.#connection.isReleased || this.#connection.isHeld) return;
     let length = 0;
     while (!this.#blocked) {
       length = this.#connection.pullCiphertext(ciphertext);

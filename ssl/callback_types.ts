@@ -21,7 +21,35 @@ export type NewSessionCallback = (connection: SslConnection, session: Session) =
  *
  * @see SSL_CTX_sess_set_remove_cb(3)
  */
-export type RemoveSessionCallback = (context: SslContext, session: Session) => void;
+export type RemoveSessionCallback = (context: SslContext, session: Session, reason: RemovalReason) => void;
+
+/**
+ * Why libssl removed a session. libssl itself does not say: it follows from the call that was under way.
+ *
+ * - `expired`: its time was over
+ * - `unclean close`: its connection was freed without having been shut down
+ * - `fatal alert`: its connection failed
+ * - `evicted`: the internal cache was full
+ * - `flushed`: `flushSessions()`
+ * - `context freed`: the context's end, for every session in the internal cache
+ * - `application`: `removeSession()`
+ */
+export type RemovalReason =
+  | "expired"
+  | "unclean close"
+  | "fatal alert"
+  | "evicted"
+  | "flushed"
+  | "context freed"
+  | "application";
+
+/**
+ * Called on a server that makes a new session, for its id: 1 to 32 bytes, unlike any other. Return nothing and it gets
+ * 32 random bytes. With TLS 1.3 and {@linkcode SslOption.NoTicket} the id is the client's ticket and has 32 bytes.
+ *
+ * @see SSL_CTX_set_generate_session_id(3)
+ */
+export type GenerateSessionIdCallback = (connection: SslConnection) => Uint8Array | undefined;
 
 /**
  * Called on a server when a client proposes a session id that the internal cache does not have, also where caching is

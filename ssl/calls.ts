@@ -3,12 +3,15 @@
  * errors thrown in callbacks, and the freeing of what C still uses.
  */
 
+import type { Pointer } from "../ffi/types.ts";
 import type { SslConnection } from "./connection.ts";
+import type { RemovalReason } from "./callback_types.ts";
 import type { ContextState } from "./context_state.ts";
 import { clearErrors } from "./openssl_error.ts";
 
 /** The connection that a call into libssl is made on, as its callbacks look for it. */
 export interface Caller {
+  readonly pointer: Pointer;
   /** The address of its SSL. */
   readonly key: bigint | number;
   /** The callbacks of the context it was made with. */
@@ -21,14 +24,28 @@ let active: Caller | undefined;
 let thrown: unknown[] | undefined;
 const afterwards: (() => void)[] = [];
 
-/** Calls libssl in a way that it may call back. Rethrows what the callbacks threw, once libssl has unwound. */
-export function calling<T>(call: () => T): T {
-  const outer = enter(active);
+let removal: RemovalReason | undefined;
+
+/**
+ * Calls libssl in a way that it may call back. Rethrows what the callbacks threw, once libssl has unwound.
+ *
+ * @param reason why sessions are removed, if some are
+ */
+export function calling<T>(call: () => T, reason?: RemovalReason): T {
+  const outer = enter(undefined);
+  const outerRemoval = removal;
+  removal = reason;
   try {
     return call();
   } finally {
+    removal = outerRemoval;
     leave(outer);
   }
+}
+
+/** Why the call that is under way removes sessions, where that is known of the call. */
+export function removalReason(): RemovalReason | undefined {
+  return active ? undefined : removal;
 }
 
 /**

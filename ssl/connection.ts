@@ -96,6 +96,7 @@ export class SslConnection {
   #output: Pointer | undefined;
   readonly #caller: Caller;
   #established = false;
+  #held = 0;
   /** A call on this connection is under way: its callbacks must not make another. */
   #busy = false;
   /** Plaintext that was read by a call whose callback threw. */
@@ -108,7 +109,7 @@ export class SslConnection {
     }
     this.#pointer = pointer;
     this.#own = context !== undefined;
-    this.#caller = { key: library().memory.keyOf(pointer), context: context!, connection: this };
+    this.#caller = { pointer, key: library().memory.keyOf(pointer), context: context!, connection: this };
     if (!context) return;
     held.connections++;
     holdContext(context);
@@ -237,6 +238,32 @@ export class SslConnection {
   }
 
   /**
+   * Keeps ciphertext back: {@linkcode SslConnection.pullCiphertext} answers 0 until the returned function is called,
+   * which also wakes the transport. For what must not reach the other side yet, such as a ticket for a session that is
+   * not stored yet.
+   */
+  holdCiphertext(): () => void {
+    this.#held++;
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      this.#held--;
+      if (this.#held === 0) this.wake();
+    };
+  }
+
+  /** Whether ciphertext is kept back. */
+  get isHeld(): boolean {
+    return this.#held > 0;
+  }
+
+  /** The session id context of its context, as far as this library set it. */
+  get sessionIdContext(): Uint8Array {
+    return this.#caller.context?.idContext ?? new Uint8Array();
+  }
+
+  /**
    * Hands over bytes that came from the other side. They are copied.
    *
    * @see BIO_write(3)
@@ -259,7 +286,7 @@ export class SslConnection {
   pullCiphertext(buffer: Uint8Array): number {
     this.#idle("pull ciphertext");
     requireBytes("this buffer", buffer);
-    if (buffer.length === 0) return 0;
+    if (buffer.length === 0 || this.#held > 0) return 0;
     return Math.max(0, library().crypto.BIO_read(this.#output!, buffer, buffer.length));
   }
 
@@ -524,5 +551,5 @@ function free({ pointer, context }: Reference): void {
   releaseContext(context, () => {
     held.connections--;
     library().ssl.SSL_free(pointer);
-  });
+  }, "unclean close");
 }

@@ -5,6 +5,7 @@ import { requireBytes } from "./bytes.ts";
 import { calling } from "./calls.ts";
 import type {
   ClientHelloCallback,
+  GenerateSessionIdCallback,
   GetSessionCallback,
   KeylogCallback,
   NewSessionCallback,
@@ -360,6 +361,16 @@ export class SslContext {
   }
 
   /**
+   * Sets the callback for the ids of new sessions; null clears it. Servers only.
+   *
+   * @see SSL_CTX_set_generate_session_id(3)
+   */
+  setGenerateSessionIdCallback(callback: GenerateSessionIdCallback | null): void {
+    library().ssl.SSL_CTX_set_generate_session_id(this.#alive(), callback && trampolines().generateSessionId);
+    this.#state.generateSessionId = callback ?? undefined;
+  }
+
+  /**
    * Sets the callback for connections' secrets; null clears it.
    *
    * @see SSL_CTX_set_keylog_callback(3)
@@ -383,6 +394,7 @@ export class SslContext {
       throw new RangeError(`Cannot set a session id context of ${bytes.length} bytes: it takes 1 to 32`);
     }
     library().ssl.SSL_CTX_set_session_id_context(this.#alive(), bytes, bytes.length);
+    this.#state.idContext = bytes.slice();
   }
 
   /** The newest protocol that it speaks; undefined for the newest there is. @see SSL_CTX_get_max_proto_version(3) */
@@ -454,7 +466,7 @@ export class SslContext {
   addSession(session: Session): boolean {
     const pointer = this.#outsideRemove("add a session");
     const added = sessionPointer(session);
-    return calling(() => library().ssl.SSL_CTX_add_session(pointer, added)) === 1;
+    return calling(() => library().ssl.SSL_CTX_add_session(pointer, added), "evicted") === 1;
   }
 
   /**
@@ -467,7 +479,7 @@ export class SslContext {
   removeSession(session: Session): boolean {
     const pointer = this.#outsideRemove("remove a session");
     const removed = sessionPointer(session);
-    return calling(() => library().ssl.SSL_CTX_remove_session(pointer, removed)) === 1;
+    return calling(() => library().ssl.SSL_CTX_remove_session(pointer, removed), "application") === 1;
   }
 
   /**
@@ -484,7 +496,7 @@ export class SslContext {
     calling(() => {
       if (ssl.SSL_CTX_flush_sessions_ex) ssl.SSL_CTX_flush_sessions_ex(pointer, seconds);
       else ssl.SSL_CTX_flush_sessions!(pointer, seconds);
-    });
+    }, "flushed");
   }
 
   /** The counters as they stand. @see SSL_CTX_sess_number(3) */
@@ -524,7 +536,7 @@ function free(state: ContextState): void {
   releaseContext(state, () => {
     held.contexts--;
     library().ssl.SSL_CTX_free(state.pointer);
-  });
+  }, "context freed");
 }
 
 function verifyNumber(mode: VerifyMode): number {

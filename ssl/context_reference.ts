@@ -1,4 +1,5 @@
 import type { Null, Pointer } from "../ffi/types.ts";
+import type { RemovalReason } from "./callback_types.ts";
 import { calling, whenUnwound } from "./calls.ts";
 import { type ContextState, forgetState } from "./context_state.ts";
 import { library } from "./library.ts";
@@ -11,14 +12,14 @@ export function holdContext(state: ContextState): void {
 
 /**
  * Gives back such a reference by `free`, as soon as no call into libssl is under way: the call that this may come from
- * still uses it. The state ends with the last; what libssl calls back while it frees the SSL_CTX still finds it.
+ * still uses it. `reason` is why sessions are removed, if some are. The state ends with the last; what libssl calls back while it frees the SSL_CTX still finds it.
  */
-export function releaseContext(state: ContextState, free: () => void): void {
+export function releaseContext(state: ContextState, free: () => void, reason: RemovalReason): void {
   whenUnwound(() => {
     // Other code may go on with its SSL_CTX, which must not call what is no longer there.
     if (state.isForeign && state.references === 1) clearCallbacks(state);
     try {
-      calling(free);
+      calling(free, reason);
     } finally {
       state.references--;
       if (state.references === 0) forgetState(state);
@@ -27,7 +28,7 @@ export function releaseContext(state: ContextState, free: () => void): void {
 }
 
 /** Clears the callbacks that are this library's; other code may have set its own meanwhile. */
-function clearCallbacks({ pointer, clientHello, keylog }: ContextState): void {
+function clearCallbacks({ pointer, clientHello, keylog, generateSessionId }: ContextState): void {
   const { ssl, memory } = library();
   const { newSession, removeSession, getSession } = trampolines();
   const same = (a: Pointer | Null, b: Pointer) => a && memory.keyOf(a) === memory.keyOf(b);
@@ -35,5 +36,6 @@ function clearCallbacks({ pointer, clientHello, keylog }: ContextState): void {
   if (same(ssl.SSL_CTX_sess_get_remove_cb(pointer), removeSession)) ssl.SSL_CTX_sess_set_remove_cb(pointer, null);
   if (same(ssl.SSL_CTX_sess_get_get_cb(pointer), getSession)) ssl.SSL_CTX_sess_set_get_cb(pointer, null);
   if (clientHello) ssl.SSL_CTX_set_client_hello_cb(pointer, null, null);
+  if (generateSessionId) ssl.SSL_CTX_set_generate_session_id(pointer, null);
   if (keylog) ssl.SSL_CTX_set_keylog_callback(pointer, null);
 }

@@ -4,6 +4,7 @@ import type { SslConnection } from "./connection.ts";
 import type { SslContext } from "./context.ts";
 import type {
   ClientHelloCallback,
+  GenerateSessionIdCallback,
   GetSessionCallback,
   KeylogCallback,
   NewSessionCallback,
@@ -29,6 +30,9 @@ export class ContextState {
   getSession: GetSessionCallback | undefined;
   clientHello: ClientHelloCallback | undefined;
   keylog: KeylogCallback | undefined;
+  generateSessionId: GenerateSessionIdCallback | undefined;
+  /** The session id context, where this library set it. */
+  idContext: Uint8Array = new Uint8Array();
   /** The server's protocols in the wire's form, in C's memory. */
   alpn: { readonly list: Pointer; readonly length: number } | undefined;
   /** How many remove callbacks are under way. libssl up to 3.5 holds the context's lock meanwhile. */

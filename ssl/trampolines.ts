@@ -1,8 +1,9 @@
 import { callbacks } from "../ffi/callbacks.ts";
 import type { OpenSsl } from "../ffi/open.ts";
 import type { Null, Pointer, Trampoline } from "../ffi/types.ts";
-import { activeCaller, calledBack } from "./calls.ts";
-import type { SessionLookup } from "./callback_types.ts";
+import { randomBytes } from "node:crypto";
+import { activeCaller, calledBack, removalReason } from "./calls.ts";
+import type { RemovalReason, SessionLookup } from "./callback_types.ts";
 import { ClientHello } from "./client_hello.ts";
 import type { SslConnection } from "./connection.ts";
 import { type ContextState, removals, stateOf, wrappers } from "./context_state.ts";
@@ -30,6 +31,7 @@ whenOpened(({ adapter }: OpenSsl) => {
     getSession: adapter.trampoline(callbacks.getSession, getSession),
     clientHello: adapter.trampoline(callbacks.clientHello, clientHello),
     serverName: adapter.trampoline(callbacks.serverName, serverName),
+    generateSessionId: adapter.trampoline(callbacks.generateSessionId, generateSessionId),
     alpnSelect: adapter.trampoline(callbacks.alpnSelect, alpnSelect),
     keylog: adapter.trampoline(callbacks.keylog, keylog),
   };
@@ -68,13 +70,23 @@ function removeSession(context: Pointer | Null, pointer: Pointer | Null): void {
     removals.underWay++;
     try {
       const handle = state.handle ?? wrappers.releasedContext!(state);
-      refusePromise("remove session", state.removeSession(handle, session));
+      const reason = removalReason() ?? reasonOf(session, pointer);
+      refusePromise("remove session", state.removeSession(handle, session, reason));
     } finally {
       state.removing--;
       removals.underWay--;
       endSession(session, "the return of the remove session callback that it was lent to");
     }
   });
+}
+
+/** Why a session is removed in the middle of a handshake, of reading or of writing. */
+function reasonOf(session: Session, pointer: Pointer): RemovalReason {
+  if (session.expires.getTime() <= Date.now()) return "expired";
+  const { ssl, memory } = library();
+  const caller = activeCaller();
+  const own = caller && ssl.SSL_get_session(caller.pointer);
+  return own && memory.keyOf(own) === memory.keyOf(pointer) ? "fatal alert" : "evicted";
 }
 
 function getSession(ssl: Pointer | Null, data: Pointer | Null, length: number, copy: Pointer | Null): Pointer | Null {
@@ -125,6 +137,29 @@ function clientHello(ssl: Pointer | Null): number {
 function serverName(): number {
   return 0; // SSL_TLSEXT_ERR_OK
 }
+
+function generateSessionId(ssl: Pointer | Null, id: Pointer | Null, length: Pointer | Null): number {
+  // Whatever happens the session gets an id: without one the handshake would fail.
+  const made = calledBack<Uint8Array | undefined>(
+    undefined,
+    () =>
+      withConnection<Uint8Array | undefined>(ssl, undefined, ({ generateSessionId }, connection) => {
+        const bytes = generateSessionId?.(connection);
+        refusePromise("generate session id", bytes);
+        if (bytes === undefined) return undefined;
+        if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > longestId) {
+          throw new TypeError("Cannot use what the generate session id callback returned: it takes 1 to 32 bytes");
+        }
+        return bytes;
+      }),
+  ) ?? randomBytes(longestId);
+  const { memory } = library();
+  memory.writeBytes(id as Pointer, made);
+  memory.writeInt(length as Pointer, made.length);
+  return 1;
+}
+
+const longestId = 32;
 
 function keylog(ssl: Pointer | Null, line: Pointer | Null): void {
   calledBack(undefined, () =>
