@@ -34,7 +34,15 @@ export { ReleasedError, SessionReleasedError } from "./ssl/released_error.ts";
 export { type Credentials, selfSigned } from "./ssl/self_signed.ts";
 export { Session } from "./ssl/session.ts";
 export { MemoryStore } from "./cache/memory_store.ts";
-export { SessionCache, type SessionCacheOptions, type SessionCacheStats } from "./cache/session_cache.ts";
+export { SessionCache } from "./cache/session_cache.ts";
+export type { LatencyHistogram } from "./cache/histogram.ts";
+export type {
+  DeletionReason,
+  RefusalReason,
+  SessionCacheEvent,
+  SessionCacheOptions,
+  SessionCacheStats,
+} from "./cache/session_cache_options.ts";
 export type { MaybePromise, SessionStore, StoreLookup } from "./cache/session_store.ts";
 export { SessionStoreError, type StoreOperation } from "./cache/session_store_error.ts";
 export { SqliteStore } from "./cache/sqlite_store.ts";

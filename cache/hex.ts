@@ -6,3 +6,8 @@ export function toHex(bytes: Uint8Array): string {
   for (const byte of bytes) text += digits[byte];
   return text;
 }
+
+/** As much of a session id as tells it from others, and too little to resume with. */
+export function shortId(id: Uint8Array): string {
+  return toHex(id.subarray(0, 4));
+}

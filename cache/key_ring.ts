@@ -65,7 +65,10 @@ export function nameOf(keys: Keys, id: Uint8Array): string {
 }
 
 function sign(keys: Keys, random: Uint8Array, idContext: Uint8Array): Uint8Array {
-  return createHmac("sha256", keys.signing).update(random).update(idContext).digest().subarray(0, idLength - randomLength);
+  return createHmac("sha256", keys.signing).update(random).update(idContext).digest().subarray(
+    0,
+    idLength - randomLength,
+  );
 }
 
 function derive(secret: string | Uint8Array): Keys {

@@ -1,12 +1,15 @@
 import type { SslConnection } from "../ssl/connection.ts";
 import type { StoreLookup } from "./session_store.ts";
 
-/** What the store has under a key, as it stands for one handshake. */
-export interface FoundValue {
+/** A session that a client offers, and where the store would have it. */
+export interface OfferedSession {
+  readonly id: Uint8Array;
   readonly key: string;
+}
+
+/** What the store has under a key, as it stands for one handshake. */
+export interface FoundValue extends OfferedSession {
   readonly value: Uint8Array;
-  /** Whether it was taken: then nobody else has it. */
-  readonly operation: "get" | "take";
 }
 
 /**
@@ -15,13 +18,21 @@ export interface FoundValue {
  */
 export class Lookup implements StoreLookup {
   readonly connection: SslConnection;
+  /** Whether the store is to give the session away, or to keep it. */
+  readonly operation: "get" | "take";
+  /** The server name that the client asks for. */
+  readonly serverName: string | undefined;
   /** Whether the question is answered, or no longer waited for. */
   isOver = false;
   found: FoundValue | undefined;
+  /** When the line of the session that is resumed began, in milliseconds since 1970. */
+  firstHandshake: number | undefined;
   #controller: AbortController | undefined;
 
-  constructor(connection: SslConnection) {
+  constructor(connection: SslConnection, operation: "get" | "take", serverName: string | undefined) {
     this.connection = connection;
+    this.operation = operation;
+    this.serverName = serverName;
   }
 
   /** Made when a store asks for it: most do not, and answer at once. */
@@ -31,7 +42,7 @@ export class Lookup implements StoreLookup {
     return this.#controller.signal;
   }
 
-  /** Ends the waiting. */
+  /** Ends the waiting; `reason` says why there is no answer. */
   end(reason?: Error): void {
     this.isOver = true;
     if (reason) this.#controller?.abort(reason);

@@ -62,6 +62,14 @@ export class MemoryStore implements SessionStore {
     this.#entries.delete(key);
   }
 
+  /** All that it keeps and that has not expired, the least recently used first. */
+  *entries(): Generator<[key: string, value: Uint8Array]> {
+    const now = Date.now();
+    for (const [key, { value, expiresAt }] of [...this.#entries]) {
+      if (expiresAt > now) yield [key, value];
+    }
+  }
+
   #remove(key: string): { value: Uint8Array; expiresAt: number } | undefined {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;

@@ -1,58 +1,28 @@
+import { randomBytes } from "node:crypto";
 import { whenUnwound } from "../ssl/calls.ts";
-import type { SessionLookup } from "../ssl/callback_types.ts";
-import type { ClientHello } from "../ssl/client_hello.ts";
+import type { RemovalReason, SessionLookup } from "../ssl/callback_types.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode, SslOption } from "../ssl/constants.ts";
 import type { SslContext } from "../ssl/context.ts";
 import { Session } from "../ssl/session.ts";
 import { Deadlines } from "./deadlines.ts";
-import { toHex } from "./hex.ts";
-import { type FoundValue, Lookup } from "./lookup.ts";
-import { offeredSessions } from "./offered_sessions.ts";
+import { SealError } from "./envelope.ts";
+import { shortId, toHex } from "./hex.ts";
+import { Journal } from "./journal.ts";
+import type { Lookup } from "./lookup.ts";
+import { Lookups } from "./lookups.ts";
+import { isPromise } from "./maybe_promise.ts";
+import type { DeletionReason, RefusalReason, SessionCacheOptions, SessionCacheStats } from "./session_cache_options.ts";
 import type { MaybePromise, SessionStore } from "./session_store.ts";
 import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
-
-/** The options of a {@linkcode SessionCache}. */
-export interface SessionCacheOptions {
-  /** Where the sessions are kept. */
-  store: SessionStore;
-  /**
-   * Called when the store failed, or answered with something that is not the session asked for. Clients do not notice:
-   * they make full handshakes. It is the operator's way to learn of it, so do set it. What it throws is ignored.
-   */
-  onStoreError?: (error: SessionStoreError) => void;
-  /**
-   * For how long a handshake waits for a store that does not answer at once, in milliseconds; by default 250. After
-   * that it goes on as a full handshake.
-   */
-  lookupTimeout?: number;
-}
-
-/** What a {@linkcode SessionCache} has counted since it was made. */
-export interface SessionCacheStats {
-  /** Sessions that clients proposed and the store was asked for. */
-  lookups: number;
-  /** Lookups that found a session. Whether it resumes is for libssl to say. */
-  hits: number;
-  /** Lookups that found none. */
-  misses: number;
-  /** Lookups that took longer than `lookupTimeout`: their clients made full handshakes. */
-  timedOut: number;
-  /** Answers that came when nobody waited for them any more. A session that was taken for one is spent. */
-  late: number;
-  /** Sessions handed to the store. */
-  stored: number;
-  /** Sessions that libssl removed, and the store was told to delete. */
-  removed: number;
-  /** Failures of the store: each was reported to `onStoreError`. */
-  errors: number;
-}
+import { Vault } from "./vault.ts";
 
 /**
  * The external session cache: gives contexts' sessions to a store, and looks there for what clients propose. Servers
  * that share a store, one after the other or side by side, resume each other's sessions, with TLS 1.2 and TLS 1.3.
  *
  * Sessions are stateful: all that a client holds is an id. TLS 1.3 sessions are used once, where the store has `take`.
+ * A session resumes only under the server name and the session id context that it was made under.
  *
  * @example
  * ```ts
@@ -69,43 +39,54 @@ export interface SessionCacheStats {
  */
 export class SessionCache {
   readonly #store: SessionStore;
-  readonly #onStoreError: ((error: SessionStoreError) => void) | undefined;
-  readonly #stats: SessionCacheStats = {
-    lookups: 0,
-    hits: 0,
-    misses: 0,
-    timedOut: 0,
-    late: 0,
-    stored: 0,
-    removed: 0,
-    errors: 0,
-  };
-  readonly #lookupTimeout: number;
-  readonly #lookups = new WeakMap<SslConnection, Lookup>();
-  /** Answers that are under way to lookups that may share one: those that take nothing. */
-  readonly #shared = new Map<string, Promise<Uint8Array | undefined>>();
-  readonly #deadlines: Deadlines<Lookup>;
+  readonly #vault: Vault;
+  readonly #journal: Journal;
+  readonly #lookups: Lookups;
+  readonly #maxSessionAge: number;
+  readonly #maxLineageAge: number;
+  readonly #maxEntrySize: number;
+  readonly #deleteWhen: ReadonlySet<RemovalReason>;
+  /** Ends the holding back of tickets. Where they are not held, there is none. */
+  readonly #tickets: Deadlines<() => void> | undefined;
+  readonly #writes = new Set<Promise<void>>();
+  readonly #idContexts = new Map<string, Uint8Array>();
 
   /**
    * A cache that serves no context yet: {@linkcode SessionCache.attach} gives it one.
    *
-   * @param options the store, and who learns of its failures
+   * @param options the store, and how to use it
+   * @throws {TypeError} if the store is shared, and there are neither `secrets` nor `unsealed: true`
+   * @throws {RangeError} for a number out of range, and a secret that is too short
    */
   constructor(options: SessionCacheOptions) {
-    this.#store = options.store;
-    this.#onStoreError = options.onStoreError;
-    const { lookupTimeout = 250 } = options;
-    if (!(lookupTimeout > 0 && lookupTimeout <= 0x7fffffff)) {
-      throw new RangeError(`Cannot wait ${lookupTimeout} ms for a store: lookupTimeout takes 1 to 2147483647`);
+    const { store, secrets, unsealed, lookupTimeout = 250, maxSessionAge = Infinity, maxLineageAge = 86_400 } = options;
+    const { maxEntrySize = 10_240, deleteWhen = deletionReasons, durableTickets = false } = options;
+    if (store.isShared && !secrets && !unsealed) {
+      throw new TypeError(
+        "Cannot give sessions to a store outside of this process in clear, for they hold the keys of connections: " +
+          "give the cache `secrets` to seal them with, or say `unsealed: true`",
+      );
     }
-    this.#deadlines = new Deadlines(lookupTimeout, (lookup) => this.#timeOut(lookup));
-    this.#lookupTimeout = lookupTimeout;
+    const numbers = { lookupTimeout, maxSessionAge, maxLineageAge, maxEntrySize };
+    for (const [name, value] of Object.entries(numbers)) {
+      if (!(value > 0)) throw new RangeError(`Cannot use ${value} for ${name}: it takes numbers above 0`);
+    }
+    if (lookupTimeout > 0x7fffffff) throw new RangeError(`Cannot wait ${lookupTimeout} ms for a store`);
+    this.#store = store;
+    this.#vault = new Vault(secrets);
+    this.#journal = new Journal(options);
+    this.#lookups = new Lookups(store, this.#vault, this.#journal, lookupTimeout);
+    this.#maxSessionAge = maxSessionAge * 1000;
+    this.#maxLineageAge = maxLineageAge * 1000;
+    this.#maxEntrySize = maxEntrySize;
+    this.#deleteWhen = new Set(deleteWhen);
+    this.#tickets = durableTickets ? new Deadlines(lookupTimeout, (release) => release()) : undefined;
   }
 
   /**
-   * Takes over a server context's three session callbacks and its client hello callback, and turns off what would get in the way: stateless tickets
-   * and the internal cache. One ticket follows each TLS 1.3 handshake; set `context.numTickets` afterwards for more.
-   * One cache can serve many contexts.
+   * Takes over a server context's session callbacks, its client hello callback and, with `secrets`, the making of
+   * session ids; and turns off what would get in the way: stateless tickets and the internal cache. One ticket follows
+   * each TLS 1.3 handshake; set `context.numTickets` afterwards for more. One cache can serve many contexts.
    *
    * @param context a context for servers
    */
@@ -115,170 +96,228 @@ export class SessionCache {
     context.setOptions(SslOption.NoTicket);
     context.numTickets = 1;
     const acceptsTls13 = (context.maxVersion ?? "TLSv1.3") === "TLSv1.3";
-    context.setClientHelloCallback((connection, hello) => this.#lookUp(connection, hello, acceptsTls13));
+    context.setClientHelloCallback((connection, hello) => this.#lookups.begin(connection, hello, acceptsTls13));
     context.setNewSessionCallback((connection, session) => this.#keep(connection, session));
     context.setGetSessionCallback((connection, id, lookup) => this.#find(connection, id, lookup));
-    context.setRemoveSessionCallback((_context, session) => this.#remove(session));
+    context.setRemoveSessionCallback((_context, session, reason) => this.#remove(session, reason));
+    if (this.#vault.makesIds) {
+      context.setGenerateSessionIdCallback((connection) =>
+        this.#vault.makeId(randomBytes(16), connection.sessionIdContext)
+      );
+    }
   }
 
   /** What was counted so far. */
   stats(): SessionCacheStats {
-    return { ...this.#stats };
+    return this.#journal.snapshot();
+  }
+
+  /**
+   * Deletes a session from the store, so that it does not resume.
+   *
+   * @param id the session's id
+   * @throws {SessionStoreError} if the store failed: the session may still be there
+   */
+  async revoke(id: Uint8Array): Promise<void> {
+    try {
+      for (const key of this.#vault.keysOf(id)) await this.#store.delete(key);
+    } catch (cause) {
+      throw new SessionStoreError("delete", cause);
+    }
+  }
+
+  /**
+   * Deletes the sessions for which `matches` answers true. Goes through all that the store keeps, so it takes its time.
+   *
+   * @param matches looks at a session, which ends when it returns
+   * @returns how many were deleted
+   * @throws {TypeError} if the store cannot list what it keeps
+   * @throws {SessionStoreError} if the store failed in the middle
+   */
+  async revokeWhere(matches: (session: Session) => boolean): Promise<number> {
+    if (!this.#store.entries) throw new TypeError("Cannot go through the sessions of this store: it has no entries()");
+    let revoked = 0;
+    try {
+      for await (const [key, value] of this.#store.entries()) {
+        if (!this.#matches(key, value, matches)) continue;
+        await this.#store.delete(key);
+        revoked++;
+      }
+    } catch (cause) {
+      throw new SessionStoreError("delete", cause);
+    }
+    return revoked;
+  }
+
+  /** Waits until the store has all that was handed to it. The store itself stays open: it is yours. */
+  async close(): Promise<void> {
+    while (this.#writes.size > 0) await Promise.all(this.#writes);
+  }
+
+  /** The same as {@linkcode SessionCache.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #matches(key: string, value: Uint8Array, matches: (session: Session) => boolean): boolean {
+    for (const idContext of this.#idContexts.values()) {
+      let session: Session;
+      try {
+        session = Session.fromDer(this.#vault.unpack(value, key, idContext).der);
+      } catch {
+        continue;
+      }
+      try {
+        return matches(session);
+      } finally {
+        session.dispose();
+      }
+    }
+    return false;
   }
 
   #keep(connection: SslConnection, session: Session): void {
+    const now = Date.now();
+    const { id, idContext } = session;
+    this.#idContexts.set(toHex(idContext), idContext);
+    const earlier = connection.isResumed ? this.#lookups.of(connection)?.firstHandshake : undefined;
+    const firstHandshake = earlier ?? now;
     // The handshake is over, and with it the need to answer twice.
-    this.#lookups.delete(connection);
-    const key = toHex(session.id);
-    const value = session.toDer();
-    const expiresAt = session.expires;
-    this.#stats.stored++;
-    this.#tell("put", () => this.#store.put(key, value, expiresAt));
+    this.#lookups.forget(connection);
+    const key = this.#vault.keyOf(id, idContext) ?? this.#vault.keysOf(id)[0]!;
+    const expiresAt = this.#expiry(session, firstHandshake);
+    if (expiresAt <= now) return this.#notStored(id, "too old");
+    const value = this.#vault.pack(session, key, firstHandshake);
+    if (value.length > this.#maxEntrySize) {
+      this.#journal.counts.tooLarge++;
+      return this.#notStored(id, "too large");
+    }
+    this.#journal.counts.stored++;
+    const began = performance.now();
+    const written = this.#tell("put", () => this.#store.put(key, value, new Date(expiresAt)), (succeeded) => {
+      const milliseconds = performance.now() - began;
+      this.#journal.storeLatency.record(milliseconds);
+      if (succeeded) return this.#journal.tell(() => ({ type: "stored", id: shortId(id), milliseconds }));
+      this.#journal.counts.writeFailures++;
+      this.#notStored(id, "the store failed");
+    });
+    if (written && this.#tickets && session.protocol === "TLSv1.3") this.#holdTickets(connection, written);
   }
 
-  #remove(session: Session): void {
-    const key = toHex(session.id);
-    this.#stats.removed++;
+  /** When a session ends: with its own time, its line's, or the client certificate that it vouches for. */
+  #expiry(session: Session, firstHandshake: number): number {
+    const created = session.created.getTime();
+    const certificate = session.peerCertificate;
+    return Math.min(
+      created + session.timeout * 1000,
+      created + this.#maxSessionAge,
+      firstHandshake + this.#maxLineageAge,
+      certificate ? Date.parse(certificate.validTo) : Infinity,
+    );
+  }
+
+  #notStored(id: Uint8Array, reason: "too large" | "too old" | "the store failed"): void {
+    this.#journal.tell(() => ({ type: "not stored", id: shortId(id), reason }));
+  }
+
+  #holdTickets(connection: SslConnection, written: Promise<void>): void {
+    const release = connection.holdCiphertext();
+    const deadlines = this.#tickets!;
+    deadlines.add(release);
+    written.then(() => {
+      deadlines.delete(release);
+      release();
+    });
+  }
+
+  #remove(session: Session, reason: RemovalReason): void {
+    const { id, idContext } = session;
+    const deleted = this.#deleteWhen.has(reason);
+    this.#journal.counts.removed++;
+    this.#journal.tell(() => ({ type: "removed", id: shortId(id), reason, deleted }));
+    const key = this.#vault.keyOf(id, idContext);
+    if (!deleted || key === undefined) return;
     // libssl may hold a lock now, and a store is the user's code.
-    whenUnwound(() => this.#tell("delete", () => this.#store.delete(key)));
+    whenUnwound(() => void this.#tell("delete", () => this.#store.delete(key)));
   }
 
-  #find(connection: SslConnection, id: Uint8Array, lookup: SessionLookup): Session | undefined {
-    const found = this.#lookups.get(connection)?.found;
-    if (!found || found.key !== toHex(id)) return undefined;
-    const session = this.#decode(found);
-    if (session) lookup.copy = false;
+  #find(connection: SslConnection, id: Uint8Array, callback: SessionLookup): Session | undefined {
+    const lookup = this.#lookups.of(connection);
+    if (!lookup?.found || toHex(lookup.found.id) !== toHex(id)) return undefined;
+    const session = this.#open(connection, lookup);
+    if (session) callback.copy = false;
     return session;
   }
 
-  /** Asks the store for what a client offers. Suspends the handshake if it does not answer at once. */
-  #lookUp(connection: SslConnection, hello: ClientHello, acceptsTls13: boolean): "continue" | "suspend" {
-    // The callback runs again after a suspension and after a HelloRetryRequest.
-    const earlier = this.#lookups.get(connection);
-    if (earlier) return earlier.isOver ? "continue" : "suspend";
-    const { protocol, ids } = offeredSessions(hello, acceptsTls13);
-    if (ids.length === 0) return "continue";
-    const operation = protocol === "TLSv1.3" && this.#store.take ? "take" : "get";
-    const lookup = new Lookup(connection);
-    this.#lookups.set(connection, lookup);
-    return this.#askForAll(lookup, operation, ids.map(toHex));
-  }
-
-  /** Asks for one key after the other until something is found, going on in the background where an answer is late. */
-  #askForAll(lookup: Lookup, operation: "get" | "take", keys: string[]): "continue" | "suspend" {
-    for (const [index, key] of keys.entries()) {
-      const answer = this.#ask(lookup, operation, key);
-      if (isPromise(answer)) {
-        this.#wait(lookup, operation, keys.slice(index), answer);
-        return "suspend";
-      }
-      if (answer) {
-        lookup.found = { key, value: answer, operation };
-        break;
-      }
-    }
-    this.#end(lookup);
-    return "continue";
-  }
-
-  /** Waits for an answer, then goes on. Never rejects. */
-  async #wait(
-    lookup: Lookup,
-    operation: "get" | "take",
-    keys: string[],
-    answer: Promise<Uint8Array | undefined>,
-  ): Promise<void> {
-    this.#deadlines.add(lookup);
-    const [key, ...rest] = keys;
-    let value: Uint8Array | undefined;
-    try {
-      value = await answer;
-    } catch (cause) {
-      if (!lookup.isOver) this.#report(operation, cause);
-    }
-    if (lookup.isOver || lookup.connection.isReleased) {
-      this.#stats.late++;
-      this.#deadlines.delete(lookup);
-      lookup.end();
-      return;
-    }
-    if (value) {
-      lookup.found = { key: key!, value, operation };
-      this.#end(lookup);
-    } else if (this.#askForAll(lookup, operation, rest) === "suspend") {
-      return;
-    }
-    lookup.connection.wake();
-  }
-
-  #end(lookup: Lookup): void {
-    lookup.end();
-    this.#deadlines.delete(lookup);
-    if (lookup.found) this.#stats.hits++;
-    else this.#stats.misses++;
-  }
-
-  #timeOut(lookup: Lookup): void {
-    this.#stats.timedOut++;
-    this.#stats.misses++;
-    lookup.end(new Error(`The session store did not answer in ${this.#lookupTimeout} ms`));
-    lookup.connection.wake();
-  }
-
-  /** Asks the store for one key. What it throws at once is reported. */
-  #ask(lookup: Lookup, operation: "get" | "take", key: string): MaybePromise<Uint8Array | undefined> {
-    this.#stats.lookups++;
-    try {
-      if (operation === "take") return this.#store.take!(key, lookup);
-      const shared = this.#shared.get(key);
-      if (shared) return shared;
-      const answer = this.#store.get(key, lookup);
-      if (!isPromise(answer)) return answer;
-      this.#shared.set(key, answer);
-      const forget = () => this.#shared.delete(key);
-      answer.then(forget, forget);
-      return answer;
-    } catch (cause) {
-      this.#report(operation, cause);
-      return undefined;
-    }
-  }
-
-  /** The session in a value, if it is the one that was asked for: any other would end the handshake. */
-  #decode({ key, value, operation }: FoundValue): Session | undefined {
+  /** The session that was found, if it may resume. */
+  #open(connection: SslConnection, lookup: Lookup): Session | undefined {
+    const { id, key, value } = lookup.found!;
     let session: Session | undefined;
     try {
-      session = Session.fromDer(value);
-      if (toHex(session.id) === key) return session;
-      throw new TypeError("it answered with a session of another id");
+      const { der, firstHandshake } = this.#vault.unpack(value, key, connection.sessionIdContext);
+      session = Session.fromDer(der);
+      const refusal = this.#refusal(session, id, lookup, firstHandshake);
+      if (!refusal) {
+        lookup.firstHandshake = firstHandshake;
+        return session;
+      }
+      this.#refuse(id, refusal);
+      if (refusal === "another session") {
+        this.#journal.failed(lookup.operation, new TypeError("it answered with a session of another id"));
+      }
     } catch (cause) {
-      session?.dispose();
-      this.#report(operation, cause);
+      this.#refuse(id, "not opened");
+      if (!(cause instanceof SealError)) this.#journal.failed(lookup.operation, cause);
+    }
+    session?.dispose();
+    return undefined;
+  }
+
+  #refusal(session: Session, id: Uint8Array, lookup: Lookup, firstHandshake: number): RefusalReason | undefined {
+    // Any other session would end the handshake.
+    if (toHex(session.id) !== toHex(id)) return "another session";
+    if (session.serverName !== lookup.serverName) return "another server name";
+    if (this.#expiry(session, firstHandshake) <= Date.now()) return "too old";
+    return undefined;
+  }
+
+  #refuse(id: Uint8Array, reason: RefusalReason): void {
+    const { counts } = this.#journal;
+    if (reason === "too old") counts.tooOld++;
+    else if (reason === "another server name") counts.otherName++;
+    else counts.notOpened++;
+    this.#journal.tell(() => ({ type: "refused", id: shortId(id), reason }));
+  }
+
+  /**
+   * Hands something to the store, which may be done with it at once or later.
+   *
+   * @returns a Promise that is kept when it is done, well or not; undefined if it is done
+   */
+  #tell(
+    operation: StoreOperation,
+    tell: () => MaybePromise<void>,
+    done: (succeeded: boolean) => void = () => {},
+  ): Promise<void> | undefined {
+    const failed = (cause: unknown) => {
+      this.#journal.failed(operation, cause);
+      done(false);
+    };
+    let told: MaybePromise<void>;
+    try {
+      told = tell();
+    } catch (cause) {
+      failed(cause);
       return undefined;
     }
-  }
-
-  /** Hands something to the store, which may be done with it at once or later. */
-  #tell(operation: StoreOperation, tell: () => MaybePromise<void>): void {
-    try {
-      const told = tell();
-      if (isPromise(told)) told.then(undefined, (cause) => this.#report(operation, cause));
-    } catch (cause) {
-      this.#report(operation, cause);
+    if (!isPromise(told)) {
+      done(true);
+      return undefined;
     }
-  }
-
-  #report(operation: StoreOperation, cause: unknown): void {
-    this.#stats.errors++;
-    try {
-      this.#onStoreError?.(new SessionStoreError(operation, cause));
-    } catch {
-      // An operator's broken handler must not cost a client its connection.
-    }
+    const written = told.then(() => done(true), failed).finally(() => this.#writes.delete(written));
+    this.#writes.add(written);
+    return written;
   }
 }
 
-/** Also for the promises of other libraries, which are not instances of Promise. */
-function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
-  return typeof (value as Promise<T> | undefined)?.then === "function";
-}
+const deletionReasons: readonly DeletionReason[] = ["expired", "fatal alert", "flushed", "application"];

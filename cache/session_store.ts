@@ -31,4 +31,8 @@ export interface SessionStore {
   take?(key: string, lookup?: StoreLookup): MaybePromise<Uint8Array | undefined>;
   /** Deletes the value under the key, if there is one. */
   delete(key: string): MaybePromise<void>;
+  /** All that it keeps, as far as it can list it, for {@linkcode SessionCache.revokeWhere}. */
+  entries?(): Iterable<[key: string, value: Uint8Array]> | AsyncIterable<[key: string, value: Uint8Array]>;
+  /** Whether values leave this process's memory. A cache then refuses the store without `secrets`. */
+  readonly isShared?: boolean;
 }

@@ -28,6 +28,9 @@ export class SqliteStore implements SessionStore {
   readonly #take: StatementSync;
   readonly #delete: StatementSync;
   readonly #deleteExpired: StatementSync;
+  readonly #list: StatementSync;
+  /** The file is there for other processes to read. */
+  readonly isShared: boolean = true;
   #nextCleaning = 0;
 
   /**
@@ -64,6 +67,7 @@ export class SqliteStore implements SessionStore {
       this.#take = database.prepare("DELETE FROM sessions WHERE key = ? RETURNING value, expires");
       this.#delete = database.prepare("DELETE FROM sessions WHERE key = ?");
       this.#deleteExpired = database.prepare("DELETE FROM sessions WHERE expires <= ?");
+      this.#list = database.prepare("SELECT key, value FROM sessions WHERE expires > ?");
       this.#cleanSometimes(Date.now());
       database.exec(`PRAGMA busy_timeout = ${busyTimeout}`);
     } catch (cause) {
@@ -92,6 +96,11 @@ export class SqliteStore implements SessionStore {
   /** Deletes the value under the key, if there is one. */
   delete(key: string): void {
     this.#delete.run(key);
+  }
+
+  /** All that it keeps and that has not expired. */
+  *entries(): Generator<[key: string, value: Uint8Array]> {
+    for (const { key, value } of this.#list.all(Date.now())) yield [key as string, value as Uint8Array];
   }
 
   /** Closes the file. Doing it twice does no harm; using the store afterwards throws. */

@@ -1,0 +1,66 @@
+import { Histogram } from "./histogram.ts";
+import type { SessionCacheEvent, SessionCacheOptions, SessionCacheStats } from "./session_cache_options.ts";
+import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
+
+type Counts = Omit<SessionCacheStats, "lookupLatency" | "storeLatency">;
+
+/** Counts what happens in a cache, and tells it to whoever asked for it. */
+export class Journal {
+  readonly counts: Counts = {
+    lookups: 0,
+    hits: 0,
+    misses: 0,
+    foreignIds: 0,
+    timedOut: 0,
+    late: 0,
+    alreadyTaken: 0,
+    notOpened: 0,
+    tooOld: 0,
+    otherName: 0,
+    stored: 0,
+    tooLarge: 0,
+    writeFailures: 0,
+    removed: 0,
+    errors: 0,
+  };
+  readonly lookupLatency = new Histogram();
+  readonly storeLatency = new Histogram();
+  readonly #onEvent: SessionCacheOptions["onEvent"];
+  readonly #onStoreError: SessionCacheOptions["onStoreError"];
+
+  constructor({ onEvent, onStoreError }: SessionCacheOptions) {
+    this.#onEvent = onEvent;
+    this.#onStoreError = onStoreError;
+  }
+
+  /** Tells of an event. It is made only where somebody listens. */
+  tell(event: () => SessionCacheEvent): void {
+    if (this.#onEvent) heedless(() => this.#onEvent!(event()));
+  }
+
+  /** The store failed. */
+  failed(operation: StoreOperation, cause: unknown): void {
+    this.counts.errors++;
+    const error = new SessionStoreError(operation, cause);
+    if (this.#onStoreError) heedless(() => this.#onStoreError!(error));
+    this.tell(() => ({ type: "store error", operation, error }));
+  }
+
+  /** All that was counted. */
+  snapshot(): SessionCacheStats {
+    return {
+      ...this.counts,
+      lookupLatency: this.lookupLatency.snapshot(),
+      storeLatency: this.storeLatency.snapshot(),
+    };
+  }
+}
+
+/** An operator's broken handler must not cost a client its connection. */
+function heedless(call: () => void): void {
+  try {
+    call();
+  } catch {
+    // There is nobody left to tell.
+  }
+}

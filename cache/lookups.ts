@@ -1,0 +1,161 @@
+import type { ClientHello } from "../ssl/client_hello.ts";
+import type { SslConnection } from "../ssl/connection.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { Journal } from "./journal.ts";
+import { Lookup, type OfferedSession } from "./lookup.ts";
+import { isPromise } from "./maybe_promise.ts";
+import { offeredSessions, serverNameOf } from "./offered_sessions.ts";
+import { shortId } from "./hex.ts";
+import type { MaybePromise, SessionStore } from "./session_store.ts";
+import type { Vault } from "./vault.ts";
+
+type Answer = MaybePromise<Uint8Array | undefined>;
+
+/** Asks the store for the sessions that clients offer, and lets a handshake wait where it does not answer at once. */
+export class Lookups {
+  readonly #store: SessionStore;
+  readonly #vault: Vault;
+  readonly #journal: Journal;
+  readonly #timeout: number;
+  readonly #deadlines: Deadlines<Lookup>;
+  readonly #lookups = new WeakMap<SslConnection, Lookup>();
+  /** Answers that are under way to lookups that may share one: those that take nothing. */
+  readonly #shared = new Map<string, Promise<Uint8Array | undefined>>();
+
+  constructor(store: SessionStore, vault: Vault, journal: Journal, timeout: number) {
+    this.#store = store;
+    this.#vault = vault;
+    this.#journal = journal;
+    this.#timeout = timeout;
+    this.#deadlines = new Deadlines(timeout, (lookup) => this.#timeOut(lookup));
+  }
+
+  /** The lookup of a connection's handshake, if there was one. */
+  of(connection: SslConnection): Lookup | undefined {
+    return this.#lookups.get(connection);
+  }
+
+  /** Forgets it, as the handshake is over. */
+  forget(connection: SslConnection): void {
+    this.#lookups.delete(connection);
+  }
+
+  /** Looks up what a client offers. Answers what the client hello callback is to return. */
+  begin(connection: SslConnection, hello: ClientHello, acceptsTls13: boolean): "continue" | "suspend" {
+    // The callback runs again after a suspension and after a HelloRetryRequest.
+    const earlier = this.#lookups.get(connection);
+    if (earlier) return earlier.isOver ? "continue" : "suspend";
+    const { protocol, ids } = offeredSessions(hello, acceptsTls13);
+    const offered = ids.length > 0 ? this.#ofThisFarm(ids, connection.sessionIdContext) : [];
+    if (offered.length === 0) return "continue";
+    const operation = protocol === "TLSv1.3" && this.#store.take ? "take" : "get";
+    const lookup = new Lookup(connection, operation, serverNameOf(hello));
+    this.#lookups.set(connection, lookup);
+    return this.#askForAll(lookup, offered);
+  }
+
+  #ofThisFarm(ids: readonly Uint8Array[], idContext: Uint8Array): OfferedSession[] {
+    const offered: OfferedSession[] = [];
+    for (const id of ids) {
+      const key = this.#vault.keyOf(id, idContext);
+      if (key !== undefined) {
+        offered.push({ id, key });
+        continue;
+      }
+      this.#journal.counts.foreignIds++;
+      this.#journal.tell(() => ({ type: "foreign id", id: shortId(id) }));
+    }
+    return offered;
+  }
+
+  /** Asks for one after the other until one is found, going on in the background where an answer is late. */
+  #askForAll(lookup: Lookup, offered: OfferedSession[]): "continue" | "suspend" {
+    for (const [index, session] of offered.entries()) {
+      const answer = this.#ask(lookup, session.key);
+      if (isPromise(answer)) {
+        this.#wait(lookup, offered.slice(index), answer);
+        return "suspend";
+      }
+      if (this.#accept(lookup, session, answer)) break;
+    }
+    this.#end(lookup);
+    return "continue";
+  }
+
+  /** Waits for an answer, then goes on. Never rejects. */
+  async #wait(lookup: Lookup, offered: OfferedSession[], answer: Promise<Uint8Array | undefined>): Promise<void> {
+    this.#deadlines.add(lookup);
+    const [session, ...rest] = offered;
+    let value: Uint8Array | undefined;
+    const began = performance.now();
+    try {
+      value = await answer;
+    } catch (cause) {
+      // What was given up on may fail because of that.
+      if (!lookup.isOver) this.#journal.failed(lookup.operation, cause);
+    }
+    this.#journal.lookupLatency.record(performance.now() - began);
+    if (lookup.isOver || lookup.connection.isReleased) {
+      this.#deadlines.delete(lookup);
+      lookup.end();
+      this.#journal.counts.late++;
+      this.#journal.tell(() => ({ type: "late", id: shortId(session!.id) }));
+      return;
+    }
+    if (this.#accept(lookup, session!, value)) this.#end(lookup);
+    else if (this.#askForAll(lookup, rest) === "suspend") return;
+    lookup.connection.wake();
+  }
+
+  #accept(lookup: Lookup, session: OfferedSession, value: Uint8Array | undefined): boolean {
+    if (value) {
+      this.#journal.counts.hits++;
+      this.#journal.tell(() => ({ type: "hit", id: shortId(session.id) }));
+      lookup.found = { ...session, value };
+      return true;
+    }
+    this.#journal.counts.misses++;
+    if (lookup.operation === "take" && this.#vault.makesIds) this.#journal.counts.alreadyTaken++;
+    this.#journal.tell(() => ({ type: "miss", id: shortId(session.id) }));
+    return false;
+  }
+
+  #end(lookup: Lookup): void {
+    lookup.end();
+    this.#deadlines.delete(lookup);
+  }
+
+  #timeOut(lookup: Lookup): void {
+    this.#journal.counts.timedOut++;
+    this.#journal.counts.misses++;
+    this.#journal.tell(() => ({ type: "timed out", id: "" }));
+    lookup.end(new Error(`The session store did not answer in ${this.#timeout} ms`));
+    lookup.connection.wake();
+  }
+
+  /** Asks the store for one key. What it throws at once is reported. */
+  #ask(lookup: Lookup, key: string): Answer {
+    this.#journal.counts.lookups++;
+    const began = performance.now();
+    let answer: Answer;
+    try {
+      answer = lookup.operation === "take" ? this.#store.take!(key, lookup) : this.#get(lookup, key);
+    } catch (cause) {
+      this.#journal.failed(lookup.operation, cause);
+      answer = undefined;
+    }
+    if (!isPromise(answer)) this.#journal.lookupLatency.record(performance.now() - began);
+    return answer;
+  }
+
+  #get(lookup: Lookup, key: string): Answer {
+    const shared = this.#shared.get(key);
+    if (shared) return shared;
+    const answer = this.#store.get(key, lookup);
+    if (!isPromise(answer)) return answer;
+    this.#shared.set(key, answer);
+    const forget = () => this.#shared.delete(key);
+    answer.then(forget, forget);
+    return answer;
+  }
+}

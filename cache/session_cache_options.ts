@@ -1,0 +1,103 @@
+import type { RemovalReason } from "../ssl/callback_types.ts";
+import type { LatencyHistogram } from "./histogram.ts";
+import type { SessionStore } from "./session_store.ts";
+import type { SessionStoreError, StoreOperation } from "./session_store_error.ts";
+
+/** The options of a {@linkcode SessionCache}. */
+export interface SessionCacheOptions {
+  /** Where the sessions are kept. */
+  store: SessionStore;
+  /**
+   * The farm's secrets, the current one first: text or bytes, 16 bytes at least, 32 random ones at best. Values are
+   * sealed with keys derived from them, the store's keys are HMACs, and session ids are signed. Servers with the same
+   * secrets resume each other's sessions. To rotate: add the new one at the end on all servers, then move it to the
+   * front, then take the old one away.
+   */
+  secrets?: readonly (string | Uint8Array)[];
+  /** Lets sessions leave the process as they are, keys in clear. Without it, a store that is shared needs `secrets`. */
+  unsealed?: boolean;
+  /**
+   * Called when the store failed, or answered with something that is not the session asked for. Clients do not notice:
+   * they make full handshakes. It is the operator's way to learn of it, so do set it. What it throws is ignored.
+   */
+  onStoreError?: (error: SessionStoreError) => void;
+  /** Called with all that happens. No event holds a secret. What it throws is ignored. */
+  onEvent?: (event: SessionCacheEvent) => void;
+  /**
+   * For how long a handshake waits for a store that does not answer at once, in milliseconds; by default 250. After
+   * that it goes on as a full handshake.
+   */
+  lookupTimeout?: number;
+  /** For how long one session may resume, in seconds; by default as long as the context's `sessionTimeout` says. */
+  maxSessionAge?: number;
+  /**
+   * For how long a line of resumptions may go on since its full handshake, in seconds; by default 86,400, a day. Each
+   * TLS 1.3 resumption makes a new session, so without an end the certificates would never be checked again.
+   */
+  maxLineageAge?: number;
+  /** The largest value to store, in bytes; by default 10,240. A larger session does not resume. */
+  maxEntrySize?: number;
+  /**
+   * For which reasons a session that libssl removed is deleted from the store; by default for all but
+   * `unclean close`: a client that vanishes, or a server that is restarted, says nothing against a session.
+   */
+  deleteWhen?: readonly DeletionReason[];
+  /**
+   * Holds TLS 1.3 tickets back until the store has their sessions, for `lookupTimeout` at most: for clients that come
+   * back faster than the store writes. The first answer waits with them. By default false.
+   */
+  durableTickets?: boolean;
+}
+
+/** Reasons to delete a session from the store. That a context ends or its own cache is full is never one. */
+export type DeletionReason = Exclude<RemovalReason, "evicted" | "context freed">;
+
+/** What happened in a {@linkcode SessionCache}. `id` is the session id's first four bytes in hexadecimal. */
+export type SessionCacheEvent =
+  | { readonly type: "hit" | "miss" | "foreign id" | "timed out" | "late"; readonly id: string }
+  | { readonly type: "refused"; readonly id: string; readonly reason: RefusalReason }
+  | { readonly type: "stored"; readonly id: string; readonly milliseconds: number }
+  | { readonly type: "not stored"; readonly id: string; readonly reason: "too large" | "too old" | "the store failed" }
+  | { readonly type: "removed"; readonly id: string; readonly reason: RemovalReason; readonly deleted: boolean }
+  | { readonly type: "store error"; readonly operation: StoreOperation; readonly error: SessionStoreError };
+
+/** Why a session that the store had does not resume. */
+export type RefusalReason = "not opened" | "another session" | "another server name" | "too old";
+
+/** What a {@linkcode SessionCache} has counted since it was made. */
+export interface SessionCacheStats {
+  /** Sessions that clients proposed and the store was asked for. */
+  lookups: number;
+  /** Lookups that found a session. Whether it resumes is for libssl to say. */
+  hits: number;
+  /** Lookups that found none. */
+  misses: number;
+  /** Proposed ids that this farm did not make: the store was not asked. Only with `secrets`. */
+  foreignIds: number;
+  /** Lookups that took longer than `lookupTimeout`: their clients made full handshakes. */
+  timedOut: number;
+  /** Answers that came when nobody waited for them any more. A session that was taken for one is spent. */
+  late: number;
+  /** TLS 1.3 sessions of this farm that the store no longer had: used before, lost, or expired. Only with `secrets`. */
+  alreadyTaken: number;
+  /** Values that could not be opened: of an unknown secret, changed, or moved to another key. */
+  notOpened: number;
+  /** Sessions refused because they, or their line, were too old. */
+  tooOld: number;
+  /** Sessions refused because they were made for another server name. */
+  otherName: number;
+  /** Sessions that were handed to the store. */
+  stored: number;
+  /** Sessions that were too large to store. */
+  tooLarge: number;
+  /** Sessions that the store failed to store. */
+  writeFailures: number;
+  /** Sessions that libssl removed. */
+  removed: number;
+  /** Failures of the store, of whatever kind: each was reported to `onStoreError`. */
+  errors: number;
+  /** How long the store took to answer lookups. */
+  lookupLatency: LatencyHistogram;
+  /** How long the store took to store. */
+  storeLatency: LatencyHistogram;
+}
