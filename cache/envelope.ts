@@ -64,7 +64,9 @@ export function open(ring: KeyRing | undefined, value: Uint8Array, binding: Bind
     if (ring) throw new SealError("the value is not sealed");
     return { firstHandshake: bytes.readDoubleBE(1), der: bytes.subarray(unsealedHeader) };
   }
-  if (bytes[0] !== sealed || bytes.length < sealedHeader + tagLength) throw new TypeError("it answered with something that is no session");
+  if (bytes[0] !== sealed || bytes.length < sealedHeader + tagLength) {
+    throw new TypeError("it answered with something that is no session");
+  }
   const keys = ring?.named(bytes.subarray(1, 5));
   if (!keys) throw new SealError("the value is sealed with a secret that is not known here");
   const header = bytes.subarray(0, sealedHeader);

@@ -29,8 +29,8 @@ export class SqliteStore implements SessionStore {
   readonly #delete: StatementSync;
   readonly #deleteExpired: StatementSync;
   readonly #list: StatementSync;
-  /** The file is there for other processes to read. */
-  readonly isShared: boolean = true;
+  /** Whether there is a file, for other processes to read. */
+  readonly isShared: boolean;
   #nextCleaning = 0;
 
   /**
@@ -46,11 +46,12 @@ export class SqliteStore implements SessionStore {
     if (!Number.isSafeInteger(busyTimeout) || busyTimeout < 0) {
       throw new RangeError(`Cannot wait ${busyTimeout} ms: busyTimeout takes whole milliseconds`);
     }
+    this.isShared = path !== ":memory:";
     // Loaded when used: most programs import this library for other stores.
     const { DatabaseSync } = process.getBuiltinModule("node:sqlite");
     let database: DatabaseSync | undefined;
     try {
-      if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
+      if (this.isShared) closeSync(openSync(path, "a", 0o600));
       database = new DatabaseSync(path);
       this.#database = database;
       // Opening at once from several processes takes the lock for a moment, so waiting comes first, and generously.

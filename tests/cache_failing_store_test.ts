@@ -186,7 +186,9 @@ for (const version of versions) {
         {
           using link = contexts.link();
           link.connect();
-          // No goodbye: the session is removed.
+          using session = link.server.session()!;
+          contexts.server.removeSession(session);
+          link.close();
         }
         assertEquals(contexts.errors.length, 1);
         assertReported(contexts.errors[0], "delete", broken);
@@ -203,6 +205,9 @@ for (const version of versions) {
         {
           using link = contexts.link();
           link.connect();
+          using session = link.server.session()!;
+          contexts.server.removeSession(session);
+          link.close();
         }
         await new Promise((resolve) => setImmediate(resolve));
         assertEquals(contexts.errors.map(({ operation }) => operation), ["put", "delete"]);
