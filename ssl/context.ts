@@ -16,6 +16,7 @@ import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, makeState, stateOf, wrappers } from "./context_state.ts";
 import type { SslContextOptions, VerifyMode } from "./context_options.ts";
 import { pemOf, useAuthorities, useCredentials } from "./credentials.ts";
+import { deriveIdContext } from "./id_context.ts";
 import { held, library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
 import { protocolName, protocolNumber, type ProtocolVersion } from "./protocol.ts";
@@ -141,8 +142,9 @@ export class SslContext {
   }
 
   /**
-   * A context for servers. Sessions are bound to `sessionIdContext`, which is always set; the rest is OpenSSL's
-   * default where no option says otherwise.
+   * A context for servers. Sessions are bound to `sessionIdContext`, which is always set, by default to what follows
+   * from the certificate's names and from whose clients are let in; the rest is OpenSSL's default where no option says
+   * otherwise.
    *
    * @param options at least `certificate` and `privateKey`, or their files
    * @returns a context that is yours to dispose
@@ -230,7 +232,7 @@ export class SslContext {
     ssl.SSL_CTX_set_verify(pointer, verifyNumber(verify), null);
 
     // Without one, nothing resumes where client certificates are asked for.
-    this.setSessionIdContext(options.sessionIdContext ?? "openssl-sessions");
+    this.setSessionIdContext(options.sessionIdContext ?? deriveIdContext(certificate, verify, authorities));
     if (options.sessionCacheMode !== undefined) this.sessionCacheMode = options.sessionCacheMode;
     if (options.sessionCacheSize !== undefined) this.sessionCacheSize = options.sessionCacheSize;
     if (options.sessionTimeout !== undefined) this.sessionTimeout = options.sessionTimeout;
