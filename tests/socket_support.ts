@@ -126,6 +126,13 @@ export class Server {
     return this.listener.port;
   }
 
+  /** The next error that the server is told of. Ask before it happens. */
+  async failure(): Promise<Error> {
+    const count = this.errors.length;
+    await until(() => this.errors.length > count, "an error");
+    return this.errors[count]!;
+  }
+
   /** Waits until no connection is left. */
   async empty(): Promise<void> {
     await until(() => this.listener.connections === 0, "the server's last connection to end");
