@@ -19,14 +19,19 @@ export interface Outcome {
  *
  * @param code the module's text; it imports the library from `${root}`
  * @param environment variables besides those there are; undefined takes one away
+ * @param permissions what Deno allows the child; the other runtimes know no permissions
  */
-export function runSelf(code: string, environment: Record<string, string | undefined> = {}): Promise<Outcome> {
+export function runSelf(
+  code: string,
+  environment: Record<string, string | undefined> = {},
+  permissions: string[] = ["--allow-all"],
+): Promise<Outcome> {
   return withFolder((folder) => {
     const file = join(folder, "child.ts");
     writeFileSync(file, code);
     const deno = (globalThis as { Deno?: { execPath(): string } }).Deno;
     const [program, ...parameters] = deno
-      ? [deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", file]
+      ? [deno.execPath(), "run", "--quiet", "--no-check", "--no-prompt", ...permissions, file]
       : [process.execPath, file];
     const env: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1", ...environment };
     for (const [name, value] of Object.entries(env)) if (value === undefined) delete env[name];
