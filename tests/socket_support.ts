@@ -252,6 +252,11 @@ export class TcpClient {
   /** What the TLS client wants to send. */
   pull(): Uint8Array {
     this.connection!.handshake();
+    return this.rest();
+  }
+
+  /** What it has to send when its handshake has failed: an alert. */
+  rest(): Uint8Array {
     return scratch.slice(0, this.connection!.pullCiphertext(scratch));
   }
 
@@ -294,7 +299,7 @@ export class TcpClient {
   /** Sends plaintext. */
   async write(text: string): Promise<void> {
     this.connection!.write(new TextEncoder().encode(text));
-    await this.send(scratch.slice(0, this.connection!.pullCiphertext(scratch)));
+    await this.send(this.rest());
   }
 
   /** Is gone, without a goodbye of TLS. A reset also throws away what is on the way. */
