@@ -101,9 +101,15 @@ function getSession(ssl: Pointer | Null, data: Pointer | Null, length: number, c
       if (!(session instanceof Session)) {
         throw new TypeError("Cannot use what the get session callback returned: it is neither a Session nor undefined");
       }
+      // Up to 1.1.1 libssl would go on with one that was removed meanwhile, and break the handshake.
+      const isGood = session.isResumable;
       // libssl set the flag to 1 before it called.
-      if (lookup.copy) return sessionPointer(session);
+      if (lookup.copy) return isGood ? sessionPointer(session) : null;
       const given = giveAwaySession(session, "being given to libssl by the get session callback");
+      if (!isGood) {
+        library().ssl.SSL_SESSION_free(given);
+        return null;
+      }
       memory.writeInt(copy as Pointer, 0);
       return given;
     }));

@@ -1,7 +1,7 @@
 /** Other processes: this same runtime again, and the openssl command. */
 
 import { execFile, execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -19,15 +19,18 @@ export interface Outcome {
  *
  * @param code the module's text; it imports the library from `${root}`
  * @param environment variables besides those there are; undefined takes one away
+ * @param permissions what Deno allows the child; the other runtimes know no permissions
  */
-export function runSelf(code: string, environment: Record<string, string | undefined> = {}): Promise<Outcome> {
+export function runSelf(
+  code: string,
+  environment: Record<string, string | undefined> = {},
+  permissions: string[] = ["--allow-all"],
+): Promise<Outcome> {
   return withFolder((folder) => {
     const file = join(folder, "child.ts");
     writeFileSync(file, code);
-    const deno = (globalThis as { Deno?: { execPath(): string } }).Deno;
-    const [program, ...parameters] = deno
-      ? [deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", file]
-      : [process.execPath, file];
+    const flags = "Deno" in globalThis ? ["run", "--quiet", "--no-check", "--no-prompt", ...permissions] : [];
+    const [program, ...parameters] = [...thisProgram(), ...flags, file];
     const env: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1", ...environment };
     for (const [name, value] of Object.entries(env)) if (value === undefined) delete env[name];
     return new Promise<Outcome>((resolve) => {
@@ -36,6 +39,13 @@ export function runSelf(code: string, environment: Record<string, string | undef
       });
     });
   });
+}
+
+/** How this process was started, without what it was given: by a loader of its own, where that is not the system's. */
+function thisProgram(): string[] {
+  if (!/\/ld-linux[^/]*$/.test(process.execPath)) return [process.execPath];
+  const [loader, option, libraries, program] = readFileSync("/proc/self/cmdline", "utf8").split("\0");
+  return [loader!, option!, libraries!, program!];
 }
 
 /** Where the library's modules are, for the text of a child. */

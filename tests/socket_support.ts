@@ -126,6 +126,13 @@ export class Server {
     return this.listener.port;
   }
 
+  /** The next error that the server is told of. Ask before it happens. */
+  async failure(): Promise<Error> {
+    const count = this.errors.length;
+    await until(() => this.errors.length > count, "an error");
+    return this.errors[count]!;
+  }
+
   /** Waits until no connection is left. */
   async empty(): Promise<void> {
     await until(() => this.listener.connections === 0, "the server's last connection to end");
@@ -245,6 +252,11 @@ export class TcpClient {
   /** What the TLS client wants to send. */
   pull(): Uint8Array {
     this.connection!.handshake();
+    return this.rest();
+  }
+
+  /** What it has to send when its handshake has failed: an alert. */
+  rest(): Uint8Array {
     return scratch.slice(0, this.connection!.pullCiphertext(scratch));
   }
 
@@ -287,7 +299,7 @@ export class TcpClient {
   /** Sends plaintext. */
   async write(text: string): Promise<void> {
     this.connection!.write(new TextEncoder().encode(text));
-    await this.send(scratch.slice(0, this.connection!.pullCiphertext(scratch)));
+    await this.send(this.rest());
   }
 
   /** Is gone, without a goodbye of TLS. A reset also throws away what is on the way. */

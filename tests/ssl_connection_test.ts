@@ -115,8 +115,7 @@ for (const version of versions) {
         assertInstanceOf(error, OpenSslError);
         assertEquals(error.message, "The TLS handshake failed: http request");
         assertEquals(error.errors.map(({ library, reason }) => [library, reason]), [["SSL routines", "http request"]]);
-        assertInstanceOf(thrownBy(() => link.server.handshake()), OpenSslError);
-        assertInstanceOf(thrownBy(() => link.server.read(new Uint8Array(1))), OpenSslError);
+        assertEquals(link.server.isEstablished, false);
       }),
     );
 
@@ -156,7 +155,7 @@ for (const version of versions) {
         ) {
           using link = new Link({ server, client: trusting }, undefined, name);
           assertThrows(() => link.connect(), OpenSslError, "certificate verify failed");
-          assertEquals(link.client.verifyResult.reason, reason);
+          assertEquals(link.client.verifyResult.reason.toLowerCase(), reason.toLowerCase());
         }
         using other = SslContext.client({ certificateAuthorities: selfSigned().certificate });
         using link = new Link({ server, client: other }, undefined, "localhost");

@@ -234,6 +234,26 @@ for (const version of versions) {
       );
     }
 
+    for (const copy of [true, false]) {
+      it(
+        `misses with a session that was removed meanwhile, with copy ${copy ? 1 : 0}`,
+        leavingNothing(() => {
+          using server = storing(version);
+          const { contexts, store } = server;
+          const proposed = contexts.resumable();
+          using session = Session.fromDer([...store.values()][0]!);
+          contexts.server.removeSession(session);
+          assertEquals(session.isResumable, false);
+          contexts.server.setGetSessionCallback((_connection, _id, lookup) => {
+            lookup.copy = copy;
+            return session.isReleased ? undefined : session;
+          });
+          assertEquals(contexts.visit(proposed), { resumed: false });
+          assertEquals(session.isReleased, !copy);
+        }),
+      );
+    }
+
     it(
       "may answer null",
       leavingNothing(() => {

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { ReleasedError, Session, SessionCacheMode } from "../mod.ts";
+import { ReleasedError, type Session, SessionCacheMode } from "../mod.ts";
 import { library } from "../ssl/library.ts";
 import { assertNothingLeft, standing } from "./counts.ts";
 import { Contexts, hex, type Link, type Version, versions } from "./support.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { inspect } from "node:util";
-import { selfSigned, Session, SslOption } from "../mod.ts";
+import { openLibrary, selfSigned, Session, SslOption } from "../mod.ts";
 import { library } from "../ssl/library.ts";
 import { openssl } from "./process.ts";
 import { leavingNothing } from "./counts.ts";
@@ -136,6 +136,8 @@ for (const version of versions) {
         assertStringIncludes(text, `Protocol  : ${version}`);
         assertStringIncludes(text, `Session-ID: ${hex(session.id).toUpperCase()}`);
         assertStringIncludes(text, `Timeout   : ${session.timeout} (sec)`);
+        // What 3.0 and later write, 1.1.1 does not read.
+        if (openssl(["version"]).split(".")[0] !== openLibrary().version.split(".")[0]) return;
         using back = Session.fromPem(openssl(["sess_id", "-outform", "PEM"], session.toPem()));
         assertEquals(back.toDer(), session.toDer());
       }),
