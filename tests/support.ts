@@ -33,11 +33,14 @@ export class Contexts {
 
   constructor(version: Version, server: SslContextOptions = {}, client: SslContextOptions = {}) {
     const versions = { minVersion: version, maxVersion: version };
-    this.server = SslContext.server({ ...credentials, options: SslOption.NoTicket, ...versions, ...server });
+    // One context for both ends, so that tests can hand a client's session to the server.
+    const sessionIdContext = "openssl-sessions";
+    const common = { ...versions, sessionIdContext };
+    this.server = SslContext.server({ ...credentials, options: SslOption.NoTicket, ...common, ...server });
     this.client = SslContext.client({
       verify: "none",
       sessionCacheMode: SessionCacheMode.Client | SessionCacheMode.NoInternal,
-      ...versions,
+      ...common,
       ...client,
     });
     this.client.setNewSessionCallback((_connection, session) => this.sessions.push(session) > 0);
