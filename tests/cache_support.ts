@@ -54,7 +54,13 @@ export class CachingContexts extends Contexts {
 
 /** A second server, of the same certificate. */
 export function anotherServer(version: Version, cache: SessionCache, options: SslContextOptions = {}): SslContext {
-  const context = SslContext.server({ ...credentials, minVersion: version, maxVersion: version, ...options });
+  const context = SslContext.server({
+    ...credentials,
+    minVersion: version,
+    maxVersion: version,
+    sessionIdContext: "openssl-sessions",
+    ...options,
+  });
   cache.attach(context);
   return context;
 }
