@@ -4,9 +4,12 @@
  *
  *   npm run demo
  *   deno task demo
+ *
+ * The store is an SQLite file, or the Redis server whose URL it is given: npm run demo redis://localhost:6379
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,7 +34,9 @@ type Runtime = keyof typeof runtimes;
 
 const folder = mkdtempSync(join(tmpdir(), "openssl-sessions-"));
 const credentials = selfSigned();
-const files = { cert: join(folder, "cert.pem"), key: join(folder, "key.pem"), sessions: join(folder, "sessions.db") };
+const sessions = process.argv[2] ?? `sqlite:${join(folder, "sessions.db")}`;
+const secret = randomBytes(32).toString("hex");
+const files = { cert: join(folder, "cert.pem"), key: join(folder, "key.pem") };
 writeFileSync(files.cert, credentials.certificate);
 writeFileSync(files.key, credentials.privateKey, { mode: 0o600 });
 
@@ -46,13 +51,13 @@ function start(runtime: Runtime): Promise<Server> {
   const program = fileURLToPath(new URL("./https_server.ts", import.meta.url));
   const child = spawn(command, [
     ...[...args, program, "--port", "0", "--host", "127.0.0.1"],
-    ...["--sessions", `sqlite:${files.sessions}`, "--cert", files.cert, "--key", files.key],
-  ], { stdio: ["ignore", "pipe", "inherit"] });
+    ...["--sessions", sessions, "--cert", files.cert, "--key", files.key],
+  ], { env: { ...process.env, OPENSSL_SESSIONS_SECRET: secret }, stdio: ["ignore", "pipe", "inherit"] });
   return new Promise((resolve, reject) => {
     child.once("error", (error) => reject(new Error(`Cannot start ${runtime}: ${error.message}`)));
     child.once("exit", (code) => reject(new Error(`${runtime}'s server ended with ${code} before it listened`)));
     createInterface({ input: child.stdout! }).once("line", (line) => {
-      console.log(`  ${line.replace(`sqlite:${files.sessions}`, "sqlite:sessions.db")}`);
+      console.log(`  ${line.replace(`${folder}/`, "")}`);
       resolve({ process: child, port: Number(new URL(line.split(" ")[0]!).port) });
     });
   });

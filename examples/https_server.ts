@@ -1,6 +1,7 @@
 /**
  * An HTTPS server whose clients resume: after a restart, on another server, in another runtime.
  *
+ *   export OPENSSL_SESSIONS_SECRET=$(openssl rand -hex 32)
  *   deno run -A examples/https_server.ts --sessions sqlite:sessions.db
  *   bun examples/https_server.ts --sessions sqlite:sessions.db --port 8444
  *   node examples/https_server.ts --sessions sqlite:sessions.db --port 8445
@@ -18,6 +19,7 @@ import {
   MemoryStore,
   openLibrary,
   type ProtocolVersion,
+  RedisStore,
   selfSigned,
   SessionCache,
   SqliteStore,
@@ -25,13 +27,24 @@ import {
   type TlsDuplex,
 } from "../mod.ts";
 
-const usage = "usage: https_server.ts [--port N] [--host H] [--sessions memory:|sqlite:PATH] " +
-  "[--cert FILE --key FILE] [--min-version 1.2] [--max-version 1.3]";
+const usage = `usage: https_server.ts [options]
+
+  --port N             the port, by default 8443; 0 for a free one
+  --host H             the address or name to listen on, by default localhost
+  --sessions STORE     memory: (the default), sqlite:PATH or redis://HOST:PORT
+  --secret TEXT        seals the sessions in a store outside of this process, as OPENSSL_SESSIONS_SECRET does;
+                       commas between the current one and previous ones
+  --no-seal            stores them as they are; needed for Redis where there is no secret
+  --cert FILE          the certificate with its chain, PEM; by default one is made for localhost
+  --key FILE           its private key, PEM
+  --min-version 1.2    the oldest TLS version, 1.2 or 1.3
+  --max-version 1.3    the newest`;
 
 interface Options {
   port: number;
   host: string;
   sessions: string;
+  secrets: string[] | undefined;
   cert: string | undefined;
   key: string | undefined;
   minVersion: ProtocolVersion;
@@ -44,6 +57,8 @@ function readOptions(): Options {
       port: { type: "string", default: "8443" },
       host: { type: "string", default: "localhost" },
       sessions: { type: "string", default: "memory:" },
+      secret: { type: "string" },
+      "no-seal": { type: "boolean" },
       cert: { type: "string" },
       key: { type: "string" },
       "min-version": { type: "string", default: "1.2" },
@@ -58,9 +73,17 @@ function readOptions(): Options {
   if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65535) {
     throw new TypeError(`--port takes 0 to 65535, not ${values.port}`);
   }
-  if (!/^(memory:|sqlite:.+)$/.test(values.sessions)) {
-    throw new TypeError(`--sessions takes memory: or sqlite:PATH, not ${values.sessions}`);
+  if (!/^(memory:|sqlite:.+|rediss?:\/\/.+)$/.test(values.sessions)) {
+    throw new TypeError(`--sessions takes memory:, sqlite:PATH or redis://HOST:PORT, not ${values.sessions}`);
   }
+  const secret = values.secret ?? process.env.OPENSSL_SESSIONS_SECRET;
+  if (values.sessions.startsWith("redis") && !secret && !values["no-seal"]) {
+    throw new TypeError("--sessions redis: needs --secret to seal the sessions with, or --no-seal");
+  }
+  if (values.sessions.startsWith("sqlite:") && !secret && !values["no-seal"]) {
+    console.error("The sessions are stored with their keys in clear: give --secret to seal them, or --no-seal");
+  }
+  const secrets = values["no-seal"] ? undefined : secret?.split(",");
   if ((values.cert === undefined) !== (values.key === undefined)) throw new TypeError("--cert and --key go together");
   const version = (name: "min-version" | "max-version"): ProtocolVersion => {
     if (values[name] !== "1.2" && values[name] !== "1.3") {
@@ -71,7 +94,7 @@ function readOptions(): Options {
   const [minVersion, maxVersion] = [version("min-version"), version("max-version")];
   if (minVersion > maxVersion) throw new TypeError("--min-version is above --max-version");
   const { host, sessions, cert, key } = values;
-  return { port: Number(values.port), host, sessions, cert, key, minVersion, maxVersion };
+  return { port: Number(values.port), host, sessions, secrets, cert, key, minVersion, maxVersion };
 }
 
 async function serve(options: Options): Promise<void> {
@@ -81,11 +104,13 @@ async function serve(options: Options): Promise<void> {
   const credentials = cert && key ? { certificateFile: cert, privateKeyFile: key } : selfSigned();
   const context = SslContext.server({ ...credentials, minVersion, maxVersion });
 
-  // The session cache: three lines are all it takes.
-  const store = options.sessions === "memory:"
-    ? new MemoryStore()
-    : new SqliteStore(options.sessions.slice("sqlite:".length));
-  const cache = new SessionCache({ store, onStoreError: (error) => console.error(error.message) });
+  // The session cache: these lines are all it takes.
+  const store = openStore(options.sessions);
+  const cache = new SessionCache({
+    store,
+    ...(options.secrets ? { secrets: options.secrets } : { unsealed: true }),
+    onStoreError: (error) => console.error(error.message),
+  });
   cache.attach(context);
 
   function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -122,12 +147,19 @@ async function serve(options: Options): Promise<void> {
 
   async function stop(): Promise<void> {
     await server.close();
+    await cache.close();
     context.dispose();
-    if (store instanceof SqliteStore) store.close();
+    if (!(store instanceof MemoryStore)) await store.close();
     process.exit(0);
   }
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
+}
+
+function openStore(sessions: string): MemoryStore | SqliteStore | RedisStore {
+  if (sessions === "memory:") return new MemoryStore();
+  if (sessions.startsWith("sqlite:")) return new SqliteStore(sessions.slice("sqlite:".length));
+  return new RedisStore({ url: sessions });
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {

@@ -94,6 +94,18 @@ export const libcrypto = {
   X509_set_pubkey: { parameters: ["pointer", "pointer"], result: "i32" },
   // X509_NAME *X509_get_subject_name(const X509 *a)
   X509_get_subject_name: { parameters: ["pointer"], result: "pointer" },
+  // int X509_get_ext_by_NID(const X509 *x, int nid, int lastpos)
+  X509_get_ext_by_NID: { parameters: ["pointer", "i32", "i32"], result: "i32" },
+  // X509_EXTENSION *X509_get_ext(const X509 *x, int loc): lent
+  X509_get_ext: { parameters: ["pointer", "i32"], result: "pointer" },
+  // ASN1_OCTET_STRING *X509_EXTENSION_get_data(X509_EXTENSION *ne): lent
+  X509_EXTENSION_get_data: { parameters: ["pointer"], result: "pointer" },
+  // const unsigned char *ASN1_STRING_get0_data(const ASN1_STRING *x): lent
+  ASN1_STRING_get0_data: { parameters: ["pointer"], result: "pointer" },
+  // int ASN1_STRING_length(const ASN1_STRING *x)
+  ASN1_STRING_length: { parameters: ["pointer"], result: "i32" },
+  // int i2d_X509_NAME(const X509_NAME *a, unsigned char **ppout)
+  i2d_X509_NAME: { parameters: ["pointer", "buffer"], result: "i32" },
   // int X509_set_issuer_name(X509 *x, const X509_NAME *name)
   X509_set_issuer_name: { parameters: ["pointer", "pointer"], result: "i32" },
   // int X509_NAME_add_entry_by_txt(X509_NAME *name, const char *field, int type, const unsigned char *bytes,

@@ -1,17 +1,23 @@
 import { X509Certificate } from "node:crypto";
 import type { Null, Pointer } from "../ffi/types.ts";
+import { encodeDer } from "./der.ts";
 import { library } from "./library.ts";
-import { openSslError } from "./openssl_error.ts";
 
 /** A copy of an X509 of C's, or undefined for NULL. */
 export function certificateOf(pointer: Pointer | Null): X509Certificate | undefined {
   if (!pointer) return undefined;
+  return new X509Certificate(encodeDer("a certificate", (out) => library().crypto.i2d_X509(pointer, out)));
+}
+
+/** The names that a certificate is for, in DER: its alternative names, or its subject where it has none. */
+export function namesOf(certificate: Pointer): Uint8Array {
   const { crypto, memory } = library();
-  const out = new BigUint64Array(1);
-  const length = crypto.i2d_X509(pointer, out);
-  const der = memory.pointerIn(out);
-  if (length <= 0 || !der) throw openSslError("Cannot read the peer's certificate");
-  const bytes = memory.readBytes(der, length);
-  crypto.CRYPTO_free(der, null, 0);
-  return new X509Certificate(bytes);
+  const alternativeNames = 85; // NID_subject_alt_name
+  const at = crypto.X509_get_ext_by_NID(certificate, alternativeNames, -1);
+  if (at < 0) {
+    const subject = crypto.X509_get_subject_name(certificate);
+    return encodeDer("a subject", (out) => crypto.i2d_X509_NAME(subject, out));
+  }
+  const content = crypto.X509_EXTENSION_get_data(crypto.X509_get_ext(certificate, at));
+  return memory.readBytes(crypto.ASN1_STRING_get0_data(content), crypto.ASN1_STRING_length(content));
 }

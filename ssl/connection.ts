@@ -231,10 +231,12 @@ export class SslConnection {
 
   /**
    * Tells the transport that a handshake that was suspended can go on. For whoever suspended it in the client hello
-   * callback. Does nothing once the connection has ended.
+   * callback. From within a callback of the connection, the transport is told once that is over. Does nothing once the
+   * connection has ended.
    */
   wake(): void {
-    if (this.#pointer) this.onWake?.();
+    if (this.#busy) queueMicrotask(() => this.wake());
+    else if (this.#pointer) this.onWake?.();
   }
 
   /**
@@ -243,6 +245,7 @@ export class SslConnection {
    * not stored yet.
    */
   holdCiphertext(): () => void {
+    this.#alive();
     this.#held++;
     let released = false;
     return () => {

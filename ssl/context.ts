@@ -209,7 +209,8 @@ export class SslContext {
       options.certificateAuthorities,
       options.certificateAuthoritiesFile,
     );
-    if (certificate !== undefined) useCredentials(pointer, certificate, privateKey, options.passphrase);
+    let names: Uint8Array | undefined;
+    if (certificate !== undefined) names = useCredentials(pointer, certificate, privateKey, options.passphrase);
     else if (privateKey !== undefined) throw new TypeError("Cannot use a private key without its certificate");
 
     if (options.minVersion) this.#setVersion("minimum", control.setMinVersion, options.minVersion);
@@ -231,8 +232,10 @@ export class SslContext {
     }
     ssl.SSL_CTX_set_verify(pointer, verifyNumber(verify), null);
 
-    // Without one, nothing resumes where client certificates are asked for.
-    this.setSessionIdContext(options.sessionIdContext ?? deriveIdContext(certificate, verify, authorities));
+    // Without one, nothing resumes where client certificates are asked for. A client keeps to one: its sessions may
+    // outlive what it trusts today, and it refuses those of another.
+    const derive = () => role === "server" ? deriveIdContext(names, verify, authorities) : "openssl-sessions";
+    this.setSessionIdContext(options.sessionIdContext ?? derive());
     if (options.sessionCacheMode !== undefined) this.sessionCacheMode = options.sessionCacheMode;
     if (options.sessionCacheSize !== undefined) this.sessionCacheSize = options.sessionCacheSize;
     if (options.sessionTimeout !== undefined) this.sessionTimeout = options.sessionTimeout;

@@ -35,8 +35,8 @@ export interface SslContextOptions {
   /** A file with the same. */
   certificateAuthoritiesFile?: string | URL;
   /**
-   * What a session must have been made under to resume here, 1 to 32 bytes; by default a hash of the certificate's
-   * names, the verify mode and the certificate authorities.
+   * What a session must have been made under to resume here, 1 to 32 bytes; by default a hash of the server's names, its
+   * verify mode and its certificate authorities.
    */
   sessionIdContext?: string | Uint8Array;
   /** What is cached: a combination of {@linkcode SessionCacheMode}; by default OpenSSL's, `Server`. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
+import { namesOf } from "./certificate.ts";
 import { readPem } from "./bio.ts";
 import { library } from "./library.ts";
 import { clearErrors, openSslError } from "./openssl_error.ts";
@@ -16,16 +17,22 @@ export function pemOf(what: string, text: string | undefined, file: string | URL
   }
 }
 
-/** Gives the context a certificate, the chain that follows it in the text, and its private key. */
+/**
+ * Gives the context a certificate, the chain that follows it in the text, and its private key.
+ *
+ * @returns the certificate's names, in DER
+ */
 export function useCredentials(
   context: Pointer,
   certificate: string,
   privateKey: string | undefined,
   passphrase: string | undefined,
-): void {
+): Uint8Array {
   const { ssl } = library();
   const [leaf, ...chain] = readCertificates("certificate", certificate);
+  let names: Uint8Array;
   try {
+    names = namesOf(leaf!);
     if (ssl.SSL_CTX_use_certificate(context, leaf!) !== 1) throw openSslError("Cannot use the certificate");
     for (const issuer of chain) {
       const addToChain = 89, countReference = 1; // SSL_CTRL_CHAIN_CERT
@@ -38,6 +45,7 @@ export function useCredentials(
   }
   // A file that holds both is common.
   usePrivateKey(context, privateKey ?? certificate, passphrase);
+  return names;
 }
 
 function usePrivateKey(context: Pointer, pem: string, passphrase: string | undefined): void {

@@ -4,6 +4,7 @@ import type { Pointer } from "../ffi/types.ts";
 import { readPem, writePem } from "./bio.ts";
 import { requireBytes } from "./bytes.ts";
 import { certificateOf } from "./certificate.ts";
+import { encodeDer } from "./der.ts";
 import { removals } from "./context_state.ts";
 import { held, library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
@@ -263,15 +264,8 @@ export class Session {
    * @see i2d_SSL_SESSION(3)
    */
   toDer(): Uint8Array {
-    const { ssl, crypto, memory } = library();
-    // A pointer to NULL makes i2d allocate, which saves encoding it once more for its length.
-    position[0] = 0n;
-    const length = ssl.i2d_SSL_SESSION(this.#alive(), position);
-    const pointer = memory.pointerIn(position);
-    if (length <= 0 || !pointer) throw openSslError("Cannot write a session as DER");
-    const der = memory.readBytes(pointer, length);
-    crypto.CRYPTO_clear_free(pointer, length, null, 0);
-    return der;
+    const pointer = this.#alive();
+    return encodeDer("a session", (out) => library().ssl.i2d_SSL_SESSION(pointer, out));
   }
 
   /**
