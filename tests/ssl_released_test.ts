@@ -11,10 +11,10 @@ import {
   SslContext,
 } from "../mod.ts";
 import { leavingNothing } from "./counts.ts";
-import { Contexts, thrownBy, versions } from "./support.ts";
+import { bytes, Contexts, thrownBy, versions } from "./support.ts";
 
 /** What may be asked of an object that has ended: how it stands, and to end it again. */
-const harmless = ["constructor", "dispose", "isReleased", "isEstablished"];
+const harmless = ["constructor", "dispose", "isReleased", "isEstablished", "isHeld", "sessionIdContext", "wake"];
 
 /** Parameters for the methods, and values for the setters, that are good while the object lives. */
 const parameters: Record<string, (session: Session) => unknown[]> = {
@@ -92,6 +92,25 @@ describe("after dispose(), every use throws", () => {
       assertEnded(link.server, "connection", "dispose()");
       assertEnded(link.client, "connection", "dispose()");
       assertEquals(link.server.isReleased, true);
+    }),
+  );
+
+  it(
+    "but an SslConnection says how it stands, wakes nobody, and takes the end of a hold",
+    leavingNothing(() => {
+      using contexts = new Contexts("TLSv1.3", { sessionIdContext: "released" });
+      const { server, client } = contexts.link().connect();
+      const release = server.holdCiphertext();
+      let woken = 0;
+      server.onWake = () => void woken++;
+      server.dispose();
+      client.dispose();
+      assertEquals(server.isHeld, true);
+      release();
+      server.wake();
+      assertEquals(server.isHeld, false);
+      assertEquals(woken, 0);
+      assertEquals(server.sessionIdContext, bytes("released"));
     }),
   );
 
