@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { type GenerateSessionIdCallback, OpenSslError, SslConnection } from "../mod.ts";
+import { type GenerateSessionIdCallback, OpenSslError, type SslConnection } from "../mod.ts";
 import { leavingNothing } from "./counts.ts";
 import { leavingNothingLater } from "./socket_support.ts";
 import { Contexts, hex, type Link, thrownBy, type Version, versions } from "./support.ts";
