@@ -33,7 +33,9 @@ export type { ProtocolVersion } from "./ssl/protocol.ts";
 export { ReleasedError, SessionReleasedError } from "./ssl/released_error.ts";
 export { type Credentials, selfSigned } from "./ssl/self_signed.ts";
 export { Session } from "./ssl/session.ts";
+export { type KeyvInstance, KeyvStore } from "./cache/keyv_store.ts";
 export { MemoryStore } from "./cache/memory_store.ts";
+export { type RedisCommand, RedisStore, type RedisStoreOptions } from "./cache/redis_store.ts";
 export { SessionCache } from "./cache/session_cache.ts";
 export type { LatencyHistogram } from "./cache/histogram.ts";
 export type {
@@ -46,6 +48,7 @@ export type {
 export type { MaybePromise, SessionStore, StoreLookup } from "./cache/session_store.ts";
 export { SessionStoreError, type StoreOperation } from "./cache/session_store_error.ts";
 export { SqliteStore } from "./cache/sqlite_store.ts";
+export { type NearStore, TieredStore, type TieredStoreOptions } from "./cache/tiered_store.ts";
 export { connect, type ConnectOptions } from "./server/connect.ts";
 export { type ConnectionEmitter, httpConnections } from "./server/http_connections.ts";
 export { listen, type Listener, type ListenOptions } from "./server/listen.ts";
