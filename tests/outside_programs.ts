@@ -1,0 +1,91 @@
+/** Programs of others that some tests need: found, or left out with a word about it, except where all must be there. */
+
+import { accessSync, constants, existsSync, readdirSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { setTimeout } from "node:timers/promises";
+import { describe, it } from "@std/testing/bdd";
+import type { Program } from "./server_support.ts";
+
+/** `describe` and `it` for tests that need the programs: if one is missing, they declare tests that do not run. */
+export function needing(names: readonly string[], debianPackage: string): { describe: typeof describe; it: typeof it } {
+  const missing = names.filter((name) => !pathOf(name));
+  if (missing.length === 0) return { describe, it };
+  const message = `the tests that need ${missing.join(" and ")} (to get it: apt-get install ${debianPackage})`;
+  if (process.env.CI) throw new Error(`Cannot leave out ${message}: CI is set`);
+  console.log(`left out: ${message}`);
+  const skip = <Body>(declare: { skip(name: string, body: Body): void }) => {
+    const entry = (name: string, optionsOrBody: unknown, body?: Body) =>
+      declare.skip(name, body ?? optionsOrBody as Body);
+    return Object.assign(entry, { skip: declare.skip, ignore: declare.skip });
+  };
+  return { describe: skip(describe), it: skip(it) };
+}
+
+/** Where a program is. An environment variable can name another: REDIS_SERVER=/usr/bin/valkey-server. */
+export function pathOf(name: string): string | undefined {
+  const given = process.env[name.toUpperCase().replaceAll("-", "_")];
+  if (given) return given;
+  // Debian keeps PostgreSQL's own programs here, by version.
+  const postgres = "/usr/lib/postgresql";
+  const versions = existsSync(postgres) ? readdirSync(postgres).map((version) => join(postgres, version, "bin")) : [];
+  const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", ...versions];
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A port of the loopback address that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/** Starts a server on a free port; on another if somebody else was faster. */
+export async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<T> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await start(await freePort());
+    } catch (error) {
+      if (attempt === 5) throw error;
+    }
+  }
+}
+
+/** Waits until a program accepts connections. */
+export async function accepting(program: Program, port: number): Promise<void> {
+  let end: string | undefined;
+  program.ended.then(() => end = `It ended:\n${program.stdout}${program.stderr}`, (error) => end = error.message);
+  // No event tells of it.
+  while (!await isAccepting(port)) {
+    if (end !== undefined) throw new Error(end);
+    await setTimeout(10);
+  }
+}
+
+function isAccepting(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    let connected = false;
+    socket.once("connect", () => {
+      connected = true;
+      socket.destroy();
+    });
+    socket.once("error", () => {});
+    socket.once("close", () => resolve(connected));
+  });
+}
