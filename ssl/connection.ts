@@ -553,6 +553,11 @@ export class SslConnection {
 function free({ pointer, context }: Reference): void {
   releaseContext(context, () => {
     held.connections--;
-    library().ssl.SSL_free(pointer);
+    const { ssl } = library();
+    // The last connection takes the context with it: with another reference, that is a step of its own.
+    const isLast = context.references === 1;
+    if (isLast) ssl.SSL_CTX_up_ref(context.pointer);
+    ssl.SSL_free(pointer);
+    if (isLast) calling(() => ssl.SSL_CTX_free(context.pointer), "context freed");
   }, "unclean close");
 }
