@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { Program, temporaryFolder, Trouble } from "./processes.mjs";
 
 // Where Debian has it, a user's path has not.
-const programs = [process.env.NGINX, "nginx", "/usr/sbin/nginx"].filter(Boolean);
+const programs = process.env.NGINX ? [process.env.NGINX] : ["nginx", "/usr/sbin/nginx"];
 
 /** The nginx of this machine: `{ path, title }`, or undefined. */
 export function findNginx() {

@@ -115,7 +115,7 @@ async function serve(options: Options): Promise<void> {
 
   function answer(request: IncomingMessage, response: ServerResponse): void {
     const { tls } = request.socket as unknown as TlsDuplex;
-    const path = new URL(request.url ?? "/", "https://localhost").pathname;
+    const [path = "/"] = (request.url ?? "/").split("?");
     const bytes = path.match(/^\/bytes\/(\d{1,10})$/);
     if (request.method !== "GET" && request.method !== "HEAD") {
       send(response, 405, { error: "This server answers GET and HEAD" });
@@ -142,9 +142,6 @@ async function serve(options: Options): Promise<void> {
     },
     httpConnections(createServer(answer)),
   );
-  const host = options.host.includes(":") ? `[${options.host}]` : options.host;
-  console.log(`https://${host}:${server.port} ${runtime} ${openssl} ${options.sessions}`);
-
   async function stop(): Promise<void> {
     await server.close();
     await cache.close();
@@ -154,6 +151,9 @@ async function serve(options: Options): Promise<void> {
   }
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
+
+  const host = options.host.includes(":") ? `[${options.host}]` : options.host;
+  console.log(`https://${host}:${server.port} ${runtime} ${openssl} ${options.sessions}`);
 }
 
 function openStore(sessions: string): MemoryStore | SqliteStore | RedisStore {

@@ -68,6 +68,9 @@ function handler(opened: (socket: RawSocket) => RawSocketEvents): BunSocketHandl
 
 class BunSocket implements RawSocket {
   readonly #socket: BunTcpSocket;
+  // Bun's socket does not know them any more when it is closed.
+  readonly remoteAddress: string;
+  readonly remotePort: number;
   events!: RawSocketEvents;
   /** What a write left over. */
   #rest: Uint8Array | undefined;
@@ -79,19 +82,13 @@ class BunSocket implements RawSocket {
 
   constructor(socket: BunTcpSocket) {
     this.#socket = socket;
+    this.remoteAddress = socket.remoteAddress;
+    this.remotePort = socket.remotePort;
   }
 
   start(opened: (socket: RawSocket) => RawSocketEvents): void {
     this.events = opened(this);
     this.events.open();
-  }
-
-  get remoteAddress(): string {
-    return this.#socket.remoteAddress;
-  }
-
-  get remotePort(): number {
-    return this.#socket.remotePort;
   }
 
   write(bytes: Uint8Array): boolean {

@@ -35,6 +35,8 @@ class NodeSocket implements RawSocket {
   readonly #socket: Socket;
   readonly remoteAddress: string;
   readonly remotePort: number;
+  #events!: RawSocketEvents;
+  #closed = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -43,14 +45,14 @@ class NodeSocket implements RawSocket {
   }
 
   start(opened: (socket: RawSocket) => RawSocketEvents): void {
-    const events = opened(this);
+    const events = this.#events = opened(this);
     let failure: Error | undefined;
     this.#socket
       .on("data", (bytes: Uint8Array) => events.data(bytes))
       .on("drain", () => events.drain())
       .on("end", () => events.end())
       .on("error", (error) => failure = error)
-      .on("close", () => events.close(failure));
+      .on("close", () => this.#close(failure));
     events.open();
   }
 
@@ -65,6 +67,14 @@ class NodeSocket implements RawSocket {
 
   destroy(): void {
     this.#socket.destroy();
+    // Node tells of it later. Nothing is to happen on this socket until then.
+    this.#close();
+  }
+
+  #close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#events.close(error);
   }
 
   pause(): void {

@@ -30,11 +30,16 @@ export function runSelf(
     const file = join(folder, "child.ts");
     writeFileSync(file, code);
     const flags = "Deno" in globalThis ? ["run", "--quiet", "--no-check", "--no-prompt", ...permissions] : [];
-    const [program, ...parameters] = [...thisProgram(), ...flags, file];
+    // In a script: Deno's execFile() would change the parameters of what it takes for Deno itself.
+    const script = join(folder, "child.sh");
+    writeFileSync(script, `exec ${[...thisProgram(), ...flags, file].map((word) => `'${word}'`).join(" ")}\n`);
+    const [program, parameters] = process.platform === "win32"
+      ? [process.execPath, [...flags, file]]
+      : ["/bin/sh", [script]];
     const env: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1", ...environment };
     for (const [name, value] of Object.entries(env)) if (value === undefined) delete env[name];
     return new Promise<Outcome>((resolve) => {
-      execFile(program!, parameters, { env, cwd: fileURLToPath(root) }, (error, stdout, stderr) => {
+      execFile(program, parameters, { env, cwd: fileURLToPath(root) }, (error, stdout, stderr) => {
         resolve({ code: typeof error?.code === "number" ? error.code : error ? -1 : 0, stdout, stderr });
       });
     });

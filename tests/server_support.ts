@@ -37,7 +37,7 @@ export async function within<T>(promise: Promise<T>, what: string, milliseconds 
 }
 
 /** Waits for what no event tells of. */
-export async function until(condition: () => boolean, what: string, milliseconds = 20_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, milliseconds = 8_000): Promise<void> {
   const end = performance.now() + milliseconds;
   while (!condition()) {
     if (performance.now() > end) throw new Error(`Waited ${milliseconds} ms in vain for ${what}`);
