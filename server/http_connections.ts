@@ -28,5 +28,9 @@ export interface ConnectionEmitter {
 export function httpConnections(server: ConnectionEmitter): ConnectionHandler {
   // Deno ends the connections of a server that does not listen after one response.
   Object.defineProperty(server, "listening", { value: true, configurable: true });
-  return TlsDuplex.connections((stream) => void server.emit("connection", stream));
+  return TlsDuplex.connections((stream) => {
+    // HTTP/2 knows no half-closed connections. Node ends them itself; Deno and Bun would keep them for ever.
+    if (stream.tls.alpnProtocol === "h2") stream.once("end", () => stream.destroy());
+    server.emit("connection", stream);
+  });
 }
