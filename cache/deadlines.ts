@@ -27,6 +27,11 @@ export class Deadlines<T> {
     this.#due.delete(item);
   }
 
+  /** Stops the timer, if no item's time is running. */
+  rest(): void {
+    if (this.#due.size === 0) this.close();
+  }
+
   /** Forgets all items. */
   close(): void {
     this.#due.clear();

@@ -1,5 +1,5 @@
 import type { SslConnection } from "../ssl/connection.ts";
-import type { StoreLookup } from "./session_store.ts";
+import type { Question } from "./question.ts";
 
 /** A session that a client offers, and where the store would have it. */
 export interface OfferedSession {
@@ -16,7 +16,7 @@ export interface FoundValue extends OfferedSession {
  * One handshake's question to the store. It is kept until the handshake ends: a HelloRetryRequest makes libssl ask
  * twice, and a store that gave the session away at the first would not have it at the second.
  */
-export class Lookup implements StoreLookup {
+export class Lookup {
   readonly connection: SslConnection;
   /** Whether the store is to give the session away, or to keep it. */
   readonly operation: "get" | "take";
@@ -27,7 +27,8 @@ export class Lookup implements StoreLookup {
   found: FoundValue | undefined;
   /** When the line of the session that is resumed began, in milliseconds since 1970. */
   firstHandshake: number | undefined;
-  #controller: AbortController | undefined;
+  /** What the store is asked for at the moment. */
+  asked: { readonly session: OfferedSession; readonly question: Question } | undefined;
 
   constructor(connection: SslConnection, operation: "get" | "take", serverName: string | undefined) {
     this.connection = connection;
@@ -35,16 +36,9 @@ export class Lookup implements StoreLookup {
     this.serverName = serverName;
   }
 
-  /** Made when a store asks for it: most do not, and answer at once. */
-  get signal(): AbortSignal {
-    this.#controller ??= new AbortController();
-    if (this.isOver) this.#controller.abort();
-    return this.#controller.signal;
-  }
-
   /** Ends the waiting; `reason` says why there is no answer. */
   end(reason?: Error): void {
     this.isOver = true;
-    if (reason) this.#controller?.abort(reason);
+    this.asked?.question.leave(this, reason);
   }
 }

@@ -1,11 +1,12 @@
 import type { ClientHello } from "../ssl/client_hello.ts";
-import type { SslConnection } from "../ssl/connection.ts";
+import { onConnectionEnd, type SslConnection } from "../ssl/connection.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Journal } from "./journal.ts";
 import { Lookup, type OfferedSession } from "./lookup.ts";
 import { isPromise } from "./maybe_promise.ts";
 import { offeredSessions, serverNameOf } from "./offered_sessions.ts";
 import { shortId } from "./hex.ts";
+import { Question } from "./question.ts";
 import type { MaybePromise, SessionStore } from "./session_store.ts";
 import type { Vault } from "./vault.ts";
 
@@ -20,7 +21,7 @@ export class Lookups {
   readonly #deadlines: Deadlines<Lookup>;
   readonly #lookups = new WeakMap<SslConnection, Lookup>();
   /** Answers that are under way to lookups that may share one: those that take nothing. */
-  readonly #shared = new Map<string, Promise<Uint8Array | undefined>>();
+  readonly #shared = new Map<string, Question>();
 
   constructor(store: SessionStore, vault: Vault, journal: Journal, timeout: number) {
     this.#store = store;
@@ -51,7 +52,16 @@ export class Lookups {
     const operation = protocol === "TLSv1.3" && this.#store.take ? "take" : "get";
     const lookup = new Lookup(connection, operation, serverNameOf(hello));
     this.#lookups.set(connection, lookup);
-    return this.#askForAll(lookup, offered);
+    if (this.#askForAll(lookup, offered) === "continue") return "continue";
+    // One deadline for all that is asked for this handshake.
+    this.#deadlines.add(lookup);
+    onConnectionEnd(connection, () => this.#abandon(lookup));
+    return "suspend";
+  }
+
+  /** Stops the timer, where nobody is waiting. */
+  rest(): void {
+    this.#deadlines.rest();
   }
 
   #ofThisFarm(ids: readonly Uint8Array[], idContext: Uint8Array): OfferedSession[] {
@@ -71,7 +81,7 @@ export class Lookups {
   /** Asks for one after the other until one is found, going on in the background where an answer is late. */
   #askForAll(lookup: Lookup, offered: OfferedSession[]): "continue" | "suspend" {
     for (const [index, session] of offered.entries()) {
-      const answer = this.#ask(lookup, session.key);
+      const answer = this.#ask(lookup, session);
       if (isPromise(answer)) {
         this.#wait(lookup, offered.slice(index), answer);
         return "suspend";
@@ -84,20 +94,20 @@ export class Lookups {
 
   /** Waits for an answer, then goes on. Never rejects. */
   async #wait(lookup: Lookup, offered: OfferedSession[], answer: Promise<Uint8Array | undefined>): Promise<void> {
-    this.#deadlines.add(lookup);
     const [session, ...rest] = offered;
     let value: Uint8Array | undefined;
+    let isAnswered = true;
     const began = performance.now();
     try {
       value = await answer;
     } catch (cause) {
+      isAnswered = false;
       // What was given up on may fail because of that.
       if (!lookup.isOver) this.#journal.failed(lookup.operation, cause);
     }
     this.#journal.lookupLatency.record(performance.now() - began);
-    if (lookup.isOver || lookup.connection.isReleased) {
-      this.#deadlines.delete(lookup);
-      lookup.end();
+    if (lookup.isOver) {
+      if (!isAnswered) return;
       this.#journal.counts.late++;
       this.#journal.tell(() => ({ type: "late", id: shortId(session!.id) }));
       return;
@@ -128,18 +138,25 @@ export class Lookups {
   #timeOut(lookup: Lookup): void {
     this.#journal.counts.timedOut++;
     this.#journal.counts.misses++;
-    this.#journal.tell(() => ({ type: "timed out", id: "" }));
+    this.#journal.tell(() => ({ type: "timed out", id: shortId(lookup.asked!.session.id) }));
     lookup.end(new Error(`The session store did not answer in ${this.#timeout} ms`));
     lookup.connection.wake();
   }
 
-  /** Asks the store for one key. What it throws at once is reported. */
-  #ask(lookup: Lookup, key: string): Answer {
+  /** The connection has ended before the store has answered. */
+  #abandon(lookup: Lookup): void {
+    if (lookup.isOver) return;
+    this.#deadlines.delete(lookup);
+    lookup.end(new Error("The connection ended before the session store answered"));
+  }
+
+  /** Asks the store for one session. What it throws at once is reported. */
+  #ask(lookup: Lookup, session: OfferedSession): Answer {
     this.#journal.counts.lookups++;
     const began = performance.now();
     let answer: Answer;
     try {
-      answer = lookup.operation === "take" ? this.#store.take!(key, lookup) : this.#get(lookup, key);
+      answer = lookup.operation === "take" ? this.#take(lookup, session) : this.#get(lookup, session);
     } catch (cause) {
       this.#journal.failed(lookup.operation, cause);
       answer = undefined;
@@ -148,14 +165,29 @@ export class Lookups {
     return answer;
   }
 
-  #get(lookup: Lookup, key: string): Answer {
+  #take(lookup: Lookup, session: OfferedSession): Answer {
+    return this.#store.take!(session.key, this.#join(lookup, session, new Question()));
+  }
+
+  #get(lookup: Lookup, session: OfferedSession): Answer {
+    const { key } = session;
     const shared = this.#shared.get(key);
-    if (shared) return shared;
-    const answer = this.#store.get(key, lookup);
+    if (shared) return this.#join(lookup, session, shared).answer;
+    const question = new Question(() => forget());
+    const answer = this.#store.get(key, this.#join(lookup, session, question));
     if (!isPromise(answer)) return answer;
-    this.#shared.set(key, answer);
-    const forget = () => this.#shared.delete(key);
-    answer.then(forget, forget);
-    return answer;
+    const forget = () => {
+      if (this.#shared.get(key) === question) this.#shared.delete(key);
+    };
+    question.answer = Promise.resolve(answer);
+    this.#shared.set(key, question);
+    question.answer.then(forget, forget);
+    return question.answer;
+  }
+
+  #join(lookup: Lookup, session: OfferedSession, question: Question): Question {
+    question.join(lookup);
+    lookup.asked = { session, question };
+    return question;
   }
 }

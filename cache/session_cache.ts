@@ -152,6 +152,8 @@ export class SessionCache {
   /** Waits until the store has all that was handed to it. The store itself stays open: it is yours. */
   async close(): Promise<void> {
     while (this.#writes.size > 0) await Promise.all(this.#writes);
+    this.#lookups.rest();
+    this.#tickets?.rest();
   }
 
   /** The same as {@linkcode SessionCache.close}, for `await using`. */
@@ -314,7 +316,7 @@ export class SessionCache {
       done(true);
       return undefined;
     }
-    const written = told.then(() => done(true), failed).finally(() => this.#writes.delete(written));
+    const written = Promise.resolve(told).then(() => done(true), failed).finally(() => this.#writes.delete(written));
     this.#writes.add(written);
     return written;
   }

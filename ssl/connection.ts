@@ -47,6 +47,9 @@ const shutdownReceived = 2;
 
 const secret = Symbol("SslConnection");
 
+/** Has something done when the connection ends. It must not throw. For this library's own use. */
+export let onConnectionEnd: (connection: SslConnection, action: () => void) => void;
+
 /** The net under forgotten connections. */
 const forgotten = new FinalizationRegistry<Reference>(free);
 
@@ -97,6 +100,7 @@ export class SslConnection {
   readonly #caller: Caller;
   #established = false;
   #held = 0;
+  #onEnd: (() => void) | undefined;
   /** A call on this connection is under way: its callbacks must not make another. */
   #busy = false;
   /** Plaintext that was read by a call whose callback threw. */
@@ -117,6 +121,7 @@ export class SslConnection {
   }
 
   static {
+    onConnectionEnd = (connection, action) => connection.#onEnd = action;
     wrappers.connection = (ssl) => {
       const connection = new SslConnection(secret, ssl, undefined);
       return { connection, end: () => connection.#end("the return of the callback that it was lent to") };
@@ -544,6 +549,7 @@ export class SslConnection {
     if (!pointer) return;
     this.#pointer = undefined;
     this.#endedBy = by;
+    this.#onEnd?.();
     if (!this.#own) return;
     forgotten.unregister(this);
     free({ pointer, context: this.#caller.context });
