@@ -9,7 +9,7 @@ import { bytes, type Link, type Version, versions } from "./support.ts";
 const broken = new Error("the disk is on fire");
 
 /** A store whose operations can be replaced. */
-class Replaceable implements Required<SessionStore> {
+class Replaceable implements Required<Omit<SessionStore, "entries" | "isShared">> {
   readonly inner = new MemoryStore();
   replaced: Partial<SessionStore> = {};
 
