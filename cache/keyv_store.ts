@@ -15,6 +15,9 @@ export interface KeyvInstance {
   throwOnErrors?: boolean;
 }
 
+/** In milliseconds: memcached takes more than 30 days for a date in the past. Sessions do not live for so long. */
+const longestTtl = 30 * 86_400_000;
+
 /**
  * Keeps sessions in whatever Keyv has an adapter for: memcached, PostgreSQL, MySQL, MongoDB, etcd and more.
  *
@@ -36,10 +39,13 @@ export interface KeyvInstance {
  * import { Keyv } from "keyv";
  *
  * const keyv = new Keyv({ store: new KeyvMemcache("localhost:11211"), namespace: "openssl-sessions" });
- * const cache = new SessionCache({ store: new KeyvStore(keyv) });
+ * const store = new KeyvStore(keyv);
+ * const cache = new SessionCache({ store, secrets: ["at least 16 bytes that all servers know"] });
  * ```
  */
 export class KeyvStore implements SessionStore {
+  /** True: values leave this process, wherever the instance keeps them. */
+  readonly isShared = true;
   readonly #keyv: KeyvInstance;
   #errors = 0;
   #lastError: unknown;
@@ -67,13 +73,13 @@ export class KeyvStore implements SessionStore {
     return value;
   }
 
-  /** Keeps the value under the key, until it expires. */
+  /** Keeps the value under the key, until it expires; for 30 days at most. */
   async put(key: string, value: Uint8Array, expiresAt: Date): Promise<void> {
     const milliseconds = expiresAt.getTime() - Date.now();
     // Keyv takes a time of 0 for eternity, and another value under the key must not stay.
     if (milliseconds < 1) return await this.delete(key);
     const errors = this.#errors;
-    if (await this.#keyv.set(key, toBase64(value), milliseconds) !== false) return;
+    if (await this.#keyv.set(key, toBase64(value), Math.min(milliseconds, longestTtl)) !== false) return;
     this.#throwIfFailed(errors, "set");
     throw new Error("Keyv failed to set a value, and does not say why");
   }

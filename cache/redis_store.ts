@@ -61,7 +61,7 @@ export interface RedisStoreOptions {
  *
  * await using store = new RedisStore({ url: "redis://localhost:6379", onError: (error) => console.error(error.message) });
  * await store.ready();
- * const cache = new SessionCache({ store });
+ * const cache = new SessionCache({ store, secrets: ["at least 16 bytes that all servers know"] });
  * ```
  *
  * @example Over a client
@@ -71,10 +71,17 @@ export interface RedisStoreOptions {
  *
  * const redis = new Redis("redis://localhost:6379", { enableOfflineQueue: false });
  * const store = new RedisStore({ sendCommand: ([name, ...rest]) => redis.call(name, ...rest) });
- * const cache = new SessionCache({ store });
+ * const cache = new SessionCache({ store, secrets: ["at least 16 bytes that all servers know"] });
  * ```
  */
 export class RedisStore implements SessionStore {
+  /** True: values leave this process. */
+  readonly isShared = true;
+  /**
+   * All that is kept under the prefix, found by `SCAN`. There if the store was made by `url`: in a cluster, `SCAN` would
+   * find what one server has, and no error would tell.
+   */
+  readonly entries?: () => AsyncGenerator<[key: string, value: Uint8Array]>;
   readonly #send: (command: RedisCommand, signal: AbortSignal | undefined) => Promise<unknown>;
   readonly #client: RedisClient | undefined;
   readonly #prefix: string;
@@ -107,6 +114,7 @@ export class RedisStore implements SessionStore {
     }
     const client = this.#client = new RedisClient(url!, timeout, onError);
     this.#send = (command, signal) => client.send(command, signal);
+    this.entries = () => this.#scan();
   }
 
   /**
@@ -158,6 +166,24 @@ export class RedisStore implements SessionStore {
   /** The same as {@linkcode RedisStore.close}, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async *#scan(): AsyncGenerator<[key: string, value: Uint8Array]> {
+    const pattern = this.#prefix.replace(/[*?[\]\\]/g, "\\$&") + "*";
+    const seen = new Set<string>();
+    let cursor = "0";
+    do {
+      const answer = await this.#command(["SCAN", cursor, "MATCH", pattern, "COUNT", "500"]) as [string, string[]];
+      cursor = answer[0];
+      for (const name of answer[1]) {
+        const key = name.slice(this.#prefix.length);
+        // Redis may find a key twice. The name alone is what ready() asks for.
+        if (seen.has(key) || key === "") continue;
+        seen.add(key);
+        const value = await this.get(key);
+        if (value) yield [key, value];
+      }
+    } while (cursor !== "0");
   }
 
   async #command(command: RedisCommand, lookup?: StoreLookup): Promise<unknown> {

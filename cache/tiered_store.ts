@@ -8,6 +8,8 @@ export interface NearStore {
   put(key: string, value: Uint8Array, expiresAt: Date): void;
   /** Deletes the value under the key, if there is one. */
   delete(key: string): void;
+  /** Whether values leave this process's memory. */
+  readonly isShared?: boolean;
 }
 
 /** The options of a {@linkcode TieredStore}. */
@@ -52,6 +54,10 @@ export interface TieredStoreOptions {
 export class TieredStore implements SessionStore {
   /** The value under the key, deleted in the far store in the same step. There if the far store has it. */
   readonly take?: (key: string, lookup?: StoreLookup) => MaybePromise<Uint8Array | undefined>;
+  /** All that the far store keeps. There if the far store can list it. */
+  readonly entries?: NonNullable<SessionStore["entries"]>;
+  /** Whether values leave this process's memory: whether they do from one of the two stores. */
+  readonly isShared: boolean;
   readonly #near: NearStore;
   readonly #far: SessionStore;
   readonly #nearTtl: number;
@@ -83,6 +89,8 @@ export class TieredStore implements SessionStore {
     this.#nearTtl = nearTtl;
     this.#negativeTtl = negativeTtl;
     this.#maxNegatives = maxNegatives;
+    this.isShared = Boolean(near.isShared || far.isShared);
+    if (far.entries) this.entries = () => far.entries!();
     if (far.take) this.take = (key, lookup) => this.#take(key, lookup);
   }
 
