@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import type { SessionStore } from "./session_store.ts";
+import type { MaybePromise, SessionStore } from "./session_store.ts";
 
 /** A statement about stores, tried. */
 export interface StoreTest {
@@ -36,6 +36,11 @@ function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+function take(store: SessionStore, key: string): MaybePromise<Uint8Array | undefined> {
+  assert.equal(typeof store.take, "function", "The store has no take. If it cannot have it, say take: false");
+  return store.take!(key);
+}
+
 async function putAndGet(store: SessionStore, bytes: Uint8Array): Promise<void> {
   const key = newKey();
   await store.put(key, bytes.slice(), later());
@@ -44,7 +49,7 @@ async function putAndGet(store: SessionStore, bytes: Uint8Array): Promise<void> 
 
 /** Has the stores take a key many times at once. Answers what was got. */
 async function takeAtOnce(stores: SessionStore[], key: string): Promise<Uint8Array[]> {
-  const answers = Array.from({ length: 10 }, () => stores.map((store) => store.take!(key))).flat();
+  const answers = Array.from({ length: 10 }, () => stores.map((store) => take(store, key))).flat();
   return (await Promise.all(answers)).filter((answer) => answer !== undefined);
 }
 
@@ -184,10 +189,17 @@ export const storeTests: Record<string, StoreTest> = {
       assertValue(await store.get(key, { signal }), value);
     },
   },
-  "has take": {
-    about: "take",
-    run(store) {
-      assert.equal(typeof store.take, "function", "The store has no take. If it cannot have it, say take: false");
+  "lists what it keeps and nothing that was deleted, if it can list anything": {
+    async run(store) {
+      const [kept, deleted] = [newKey(), newKey()];
+      await store.put(kept, value.slice(), later());
+      await store.put(deleted, other.slice(), later());
+      await store.delete(deleted);
+      if (!store.entries) return;
+      const listed = new Map<string, Uint8Array>();
+      for await (const [key, value] of store.entries()) listed.set(key, value);
+      assertValue(listed.get(kept), value);
+      assert.ok(!listed.has(deleted), "A value is listed that was deleted");
     },
   },
   "has no take": {
@@ -198,15 +210,15 @@ export const storeTests: Record<string, StoreTest> = {
   },
   "takes nothing under a key that nothing was put under": {
     about: "take",
-    run: async (store) => assertNothing(await store.take!(newKey())),
+    run: async (store) => assertNothing(await take(store, newKey())),
   },
   "takes once": {
     about: "take",
     async run(store) {
       const key = newKey();
       await store.put(key, value.slice(), later());
-      assertValue(await store.take!(key), value);
-      assertNothing(await store.take!(key));
+      assertValue(await take(store, key), value);
+      assertNothing(await take(store, key));
       assertNothing(await store.get(key));
     },
   },
@@ -217,9 +229,9 @@ export const storeTests: Record<string, StoreTest> = {
       await store.put(key, value.slice(), later());
       assertValue(await store.get(key), value);
       await store.put(key, other.slice(), later());
-      assertValue(await store.take!(key), other);
+      assertValue(await take(store, key), other);
       await store.put(key, value.slice(), later());
-      assertValue(await store.take!(key), value);
+      assertValue(await take(store, key), value);
     },
   },
   "takes nothing that was deleted or has expired": {
@@ -228,9 +240,9 @@ export const storeTests: Record<string, StoreTest> = {
       const [deleted, expired] = [newKey(), newKey()];
       await store.put(deleted, value.slice(), later());
       await store.delete(deleted);
-      assertNothing(await store.take!(deleted));
+      assertNothing(await take(store, deleted));
       await store.put(expired, value.slice(), past());
-      assertNothing(await store.take!(expired));
+      assertNothing(await take(store, expired));
     },
   },
   "lets one of many callers take": {
