@@ -56,10 +56,12 @@ export function freePort(): Promise<number> {
 }
 
 /** Starts a server on a free port; on another if somebody else was faster. */
-export async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<T> {
+export async function onFreePort<T>(start: (port: number) => Promise<T>, highestPort = 65_535): Promise<T> {
   for (let attempt = 1;; attempt++) {
     try {
-      return await start(await freePort());
+      let port = await freePort();
+      while (port > highestPort) port = await freePort();
+      return await start(port);
     } catch (error) {
       if (attempt === 5) throw error;
     }

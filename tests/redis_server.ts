@@ -1,6 +1,7 @@
+import { connect } from "node:net";
 import process from "node:process";
 import { onFreePort, pathOf } from "./outside_programs.ts";
-import { Program, TemporaryFolder } from "./server_support.ts";
+import { Program, TemporaryFolder, within } from "./server_support.ts";
 
 /** A redis-server on a port of its own that keeps nothing on disk. */
 export class RedisServer {
@@ -16,14 +17,17 @@ export class RedisServer {
     this.#parameters = parameters;
   }
 
-  /** Starts one. The parameters are lines of its configuration: `--maxmemory`, `1mb`. */
-  static async start(parameters: readonly string[] = []): Promise<RedisServer> {
+  /**
+   * Starts one. The parameters are lines of its configuration: `--maxmemory`, `1mb`. A server of a cluster needs the
+   * port that is 10,000 higher too.
+   */
+  static async start(parameters: readonly string[] = [], highestPort = 65_535): Promise<RedisServer> {
     const folder = new TemporaryFolder();
     try {
       return await onFreePort(async (port) => {
         const program = await startProgram(port, folder, parameters);
         return new RedisServer(program, port, folder, parameters);
-      });
+      }, highestPort);
     } catch (error) {
       folder[Symbol.dispose]();
       throw error;
@@ -32,6 +36,18 @@ export class RedisServer {
 
   get url(): string {
     return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** What it answers to a command, as it stands on the wire. A client library would be more than is needed. */
+  command(...command: string[]): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const socket = connect(this.port, "127.0.0.1");
+    let answer = "";
+    socket.setEncoding("utf8").on("data", (part) => answer += part);
+    socket.once("error", reject);
+    socket.once("close", () => answer.startsWith("-") ? reject(new Error(answer)) : resolve(answer));
+    socket.write([...command.map(quoted), "\r\n"].join(" ") + "QUIT\r\n");
+    return within(promise, `the answer to ${command.join(" ")}`);
   }
 
   /** Ends it, by default so that it has no time to say goodbye. */
@@ -47,18 +63,23 @@ export class RedisServer {
 
   /** Makes it hang: its connections stay, and nothing answers. */
   pause(): void {
-    this.#program.child.kill("SIGSTOP");
+    // Not by the child's own function: Deno's takes it for dead then.
+    process.kill(this.#program.child.pid!, "SIGSTOP");
   }
 
   /** Lets it go on. */
   resume(): void {
-    this.#program.child.kill("SIGCONT");
+    process.kill(this.#program.child.pid!, "SIGCONT");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#program[Symbol.asyncDispose]();
     this.#folder[Symbol.dispose]();
   }
+}
+
+function quoted(word: string): string {
+  return JSON.stringify(word);
 }
 
 async function startProgram(port: number, folder: TemporaryFolder, parameters: readonly string[]): Promise<Program> {
