@@ -27,6 +27,8 @@ const environment = {
 delete environment.FORCE_COLOR;
 
 const rows = [];
+/** What the tests themselves say that they did not test, because a program is missing. */
+const leftOut = new Set();
 try {
   for (const name of names) rows.push(await testRuntime(name));
 } finally {
@@ -34,6 +36,7 @@ try {
 }
 const total = { passed: sum("passed"), failed: sum("failed") };
 printTable();
+for (const line of leftOut) console.log(line);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed > 0 ? 1 : 0;
 
@@ -68,6 +71,7 @@ async function testRuntime(name) {
       row.passed += result.passed;
       row.failed += result.failed;
       row.skipped += result.skipped;
+      for (const line of result.leftOut) leftOut.add(line);
       printResult(file, result, runtime);
     }
   } catch (error) {

@@ -25,8 +25,9 @@ const commands = {
 const uneventful = /^\s*(\(pass\)|\(skip\)|✔|﹣|.* \.\.\. (ok|ignored) \(.*\)$)/;
 
 /**
- * Runs a test file: `{ passed, failed, skipped, seconds, problem, output }`. `problem` is what went wrong with the process
- * itself, and then counts as a failure; `output` is the lines it wrote.
+ * Runs a test file: `{ passed, failed, skipped, leftOut, seconds, problem, output }`. `leftOut` says for which tests a
+ * program is missing; `problem` is what went wrong with the process itself, and then counts as a failure; `output` is the
+ * lines it wrote.
  */
 export async function runTestFile(runtime, file, { folder, environment }) {
   const report = join(folder, `${runtime.name}-${basename(file)}.xml`);
@@ -41,6 +42,7 @@ export async function runTestFile(runtime, file, { folder, environment }) {
     passed: counts?.passed ?? 0,
     failed: (counts?.failed ?? 0) + (problem ? 1 : 0),
     skipped: counts?.skipped ?? 0,
+    leftOut: lines.filter((line) => line.startsWith("left out: ")),
     seconds,
     problem,
     // What passed last tells where a process died.
