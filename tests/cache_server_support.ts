@@ -1,6 +1,9 @@
 /** Servers with a session cache of any options, and stores that answer when a test says so. */
 
 import {
+  type ConnectionHandler,
+  listen,
+  type Listener,
   MemoryStore,
   Session,
   SessionCache,
@@ -10,12 +13,13 @@ import {
   type SessionStore,
   type SessionStoreError,
   type SslConnection,
-  type SslContext,
+  SslContext,
   type SslContextOptions,
   type StoreLookup,
 } from "../mod.ts";
 import { within } from "./server_support.ts";
-import { Contexts, Link, type Version } from "./support.ts";
+import { echo } from "./socket_support.ts";
+import { Contexts, credentials, Link, type Version } from "./support.ts";
 
 /** Two contexts of which the server's has a session cache. What the cache tells is kept. */
 export class Cached extends Contexts {
@@ -159,4 +163,43 @@ export async function settled(): Promise<void> {
 /** Some bytes that nobody guesses, for secrets. */
 export function secret(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(32));
+}
+
+/** A server on a free port of 127.0.0.1 that echoes, with a cache of any options. */
+export class CachedServer {
+  readonly context: SslContext;
+  readonly cache: SessionCache;
+  readonly listener: Listener;
+  readonly errors: Error[];
+
+  private constructor(context: SslContext, cache: SessionCache, listener: Listener, errors: Error[]) {
+    this.context = context;
+    this.cache = cache;
+    this.listener = listener;
+    this.errors = errors;
+  }
+
+  static async start(
+    options: SessionCacheOptions,
+    server: SslContextOptions = {},
+    onConnection: ConnectionHandler = echo,
+  ): Promise<CachedServer> {
+    const context = SslContext.server({ ...credentials, ...server });
+    const cache = new SessionCache(options);
+    cache.attach(context);
+    const errors: Error[] = [];
+    const onError = (error: Error) => void errors.push(error);
+    const listener = await listen({ context, hostname: "127.0.0.1", onError }, onConnection);
+    return new CachedServer(context, cache, listener, errors);
+  }
+
+  get port(): number {
+    return this.listener.port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await within(this.listener.close(), "the server to close");
+    await within(this.cache.close(), "the cache to close");
+    this.context.dispose();
+  }
 }
