@@ -8,30 +8,34 @@ import { setTimeout } from "node:timers/promises";
 import { describe, it } from "@std/testing/bdd";
 import type { Program } from "./server_support.ts";
 
-/** `describe` and `it` for tests that need the programs: if one is missing, they declare tests that do not run. */
+/** `describe` and `it` for suites that need the programs: if one is missing, each is declared as one skipped test. */
 export function needing(names: readonly string[], debianPackage: string): { describe: typeof describe; it: typeof it } {
   const missing = names.filter((name) => !pathOf(name));
   if (missing.length === 0) return { describe, it };
   const message = `the tests that need ${missing.join(" and ")} (to get it: apt-get install ${debianPackage})`;
   if (process.env.CI) throw new Error(`Cannot leave out ${message}: CI is set`);
   console.log(`left out: ${message}`);
-  const skip = <Body>(declare: { skip(name: string, body: Body): void }) => {
-    const entry = (name: string, optionsOrBody: unknown, body?: Body) =>
-      declare.skip(name, body ?? optionsOrBody as Body);
-    return Object.assign(entry, { skip: declare.skip, ignore: declare.skip });
-  };
-  return { describe: skip(describe), it: skip(it) };
+  const leaveOut = (name: string) => it.skip(name, () => {});
+  const skipped = Object.assign(leaveOut, { skip: leaveOut, ignore: leaveOut });
+  return { describe: skipped, it: skipped };
 }
 
-/** Where a program is. An environment variable can name another: REDIS_SERVER=/usr/bin/valkey-server. */
+/** Names under which else a program may be there. */
+const otherNames: Record<string, string> = { "redis-server": "valkey-server" };
+
+/**
+ * Where a program is. An environment variable can name another file, or none to leave its tests out:
+ * OPENSSL_SESSIONS_REDIS_SERVER=/usr/bin/valkey-server.
+ */
 export function pathOf(name: string): string | undefined {
-  const given = process.env[name.toUpperCase().replaceAll("-", "_")];
-  if (given) return given;
+  const given = process.env[`OPENSSL_SESSIONS_${name.toUpperCase().replaceAll("-", "_")}`];
+  if (given !== undefined) return isExecutable(given) ? given : undefined;
   // Debian keeps PostgreSQL's own programs here, by version.
   const postgres = "/usr/lib/postgresql";
   const versions = existsSync(postgres) ? readdirSync(postgres).map((version) => join(postgres, version, "bin")) : [];
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin", ...versions];
-  return folders.map((folder) => join(folder, name)).find(isExecutable);
+  const names = [name, otherNames[name]].filter((name) => name !== undefined);
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {
