@@ -42,7 +42,7 @@ export function seal(ring: KeyRing, contents: Contents, binding: Binding): Uint8
   header.set(nonce, sealedHeader - nonceLength);
   const cipher = createCipheriv("aes-256-gcm", ring.current.sealing, nonce);
   cipher.setAAD(associatedData(header, binding));
-  return Buffer.concat([header, cipher.update(contents.der), cipher.final(), cipher.getAuthTag()]);
+  return joined([header, cipher.update(contents.der), cipher.final(), cipher.getAuthTag()]);
 }
 
 /** Packs a session for a store as it is. */
@@ -50,7 +50,7 @@ export function wrap(contents: Contents): Uint8Array {
   const header = Buffer.alloc(unsealedHeader);
   header[0] = unsealed;
   header.writeDoubleBE(contents.firstHandshake, 1);
-  return Buffer.concat([header, contents.der]);
+  return joined([header, contents.der]);
 }
 
 /**
@@ -79,6 +79,20 @@ export function open(ring: KeyRing | undefined, value: Uint8Array, binding: Bind
   } catch {
     throw new SealError("the value was changed, or moved from another key");
   }
+}
+
+/**
+ * The parts in memory of their own. A Buffer's memory is shared with other things, which would go to the store as well
+ * where that copies the whole of it, as a structured clone does.
+ */
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 function associatedData(header: Buffer, { key, idContext }: Binding): Buffer {
