@@ -95,7 +95,8 @@ export class SessionCache {
     context.sessionCacheMode = Server | NoInternal | NoAutoClear;
     context.setOptions(SslOption.NoTicket);
     context.numTickets = 1;
-    const acceptsTls13 = (context.maxVersion ?? "TLSv1.3") === "TLSv1.3";
+    const noTls13 = 0x20000000; // SSL_OP_NO_TLSv1_3
+    const acceptsTls13 = (context.maxVersion ?? "TLSv1.3") === "TLSv1.3" && (context.options & noTls13) === 0;
     context.setClientHelloCallback((connection, hello) => this.#lookups.begin(connection, hello, acceptsTls13));
     context.setNewSessionCallback((connection, session) => this.#keep(connection, session));
     context.setGetSessionCallback((connection, id, lookup) => this.#find(connection, id, lookup));
