@@ -2,7 +2,7 @@
  * Tests for session stores: what any store must do that a {@linkcode SessionCache} is to work with.
  *
  * @example A test file for a store of yours, run by `deno test`, `bun test` or `node --test`
- * ```ts
+ * ```ts ignore
  * import { MemoryStore } from "./mod.ts";
  * import { testSessionStore } from "./testing.ts";
  *
