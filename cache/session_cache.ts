@@ -189,7 +189,7 @@ export class SessionCache {
     this.#lookups.forget(connection);
     const key = this.#vault.keyOf(id, idContext) ?? this.#vault.keysOf(id)[0]!;
     const expiresAt = this.#expiry(session, firstHandshake);
-    if (expiresAt <= now) return this.#notStored(id, "too old");
+    if (!(expiresAt > now)) return this.#notStored(id, "too old");
     const value = this.#vault.pack(session, key, firstHandshake);
     if (value.length > this.#maxEntrySize) {
       this.#journal.counts.tooLarge++;
@@ -280,7 +280,8 @@ export class SessionCache {
     // Any other session would end the handshake.
     if (toHex(session.id) !== toHex(id)) return "another session";
     if (session.serverName !== lookup.serverName) return "another server name";
-    if (this.#expiry(session, firstHandshake) <= Date.now()) return "too old";
+    // Also where it is no time at all.
+    if (!(this.#expiry(session, firstHandshake) > Date.now())) return "too old";
     return undefined;
   }
 
