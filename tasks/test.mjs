@@ -1,5 +1,7 @@
 // `npm test [filter…] [--runtime deno|bun|node24|node26]…`: every tests/*_test.ts on every runtime.
 //
+// `--through PROGRAM` starts each runtime by another program, such as one that .ci/openssl-versions makes.
+//
 // Each file runs in a process of its own: a crash of libssl takes the whole process, and must not take other results.
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,9 +9,9 @@ import { basename, join } from "node:path";
 import process from "node:process";
 import { findRuntime, root, runtimeNames, runtimeVariables } from "./runtimes.mjs";
 import { setUpOrExit } from "./setup.mjs";
-import { runTestFile, spawnCaptured } from "./test_file.mjs";
+import { runTestFile, startRuntime } from "./test_file.mjs";
 
-const { filters, names } = parseArguments(process.argv.slice(2));
+const { filters, names, through } = parseArguments(process.argv.slice(2));
 await setUpOrExit();
 
 const files = readdirSync(join(root, "tests"))
@@ -43,23 +45,25 @@ process.exitCode = total.failed > 0 ? 1 : 0;
 function parseArguments(parameters) {
   const filters = [];
   const names = [];
+  let through;
   for (let index = 0; index < parameters.length; index++) {
     const parameter = parameters[index];
     if (!parameter.startsWith("-")) filters.push(basename(parameter));
     else if (parameter === "--runtime" && runtimeNames.includes(parameters[index + 1])) names.push(parameters[++index]);
+    else if (parameter === "--through" && parameters[index + 1]) through = parameters[++index];
     else {
       console.error(`Usage: npm test -- [part of a file name]… [--runtime ${runtimeNames.join("|")}]…`);
       process.exit(2);
     }
   }
-  return { filters, names: names.length > 0 ? names : runtimeNames };
+  return { filters, names: names.length > 0 ? names : runtimeNames, through };
 }
 
 async function testRuntime(name) {
   const row = { title: name, openssl: "-", passed: 0, failed: 0, skipped: 0, seconds: 0 };
   const started = performance.now();
   try {
-    const runtime = findRuntime(name);
+    const runtime = { ...findRuntime(name), through };
     row.title = runtime.title;
     row.openssl = await opensslOf(runtime);
     console.log(`\n${row.title} on ${row.openssl}`);
@@ -85,7 +89,7 @@ async function testRuntime(name) {
 /** The version of the OpenSSL that the tests will run on. Where there is none, the tests say why. */
 async function opensslOf(runtime) {
   const parameters = runtime.name === "deno" ? ["run", "-A", "--no-prompt"] : [];
-  const { code, output } = await spawnCaptured(runtime.path, [...parameters, "tasks/openssl.mjs"], { environment });
+  const { code, output } = await startRuntime(runtime, [...parameters, "tasks/openssl.mjs"], { environment });
   const version = /^OpenSSL (\S+)/m.exec(output)?.[1];
   return code === 0 && version ? `OpenSSL ${version}` : "no OpenSSL";
 }

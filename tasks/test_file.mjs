@@ -33,7 +33,7 @@ export async function runTestFile(runtime, file, { folder, environment }) {
   const report = join(folder, `${runtime.name}-${basename(file)}.xml`);
   const started = performance.now();
   const command = commands[runtime.name.replace(/\d+$/, "")](file, report);
-  const { code, signal, timedOut, output } = await spawnCaptured(runtime.path, command, { environment });
+  const { code, signal, timedOut, output } = await startRuntime(runtime, command, { environment });
   const seconds = (performance.now() - started) / 1000;
   const counts = existsSync(report) ? countJunit(readFileSync(report, "utf8")) : undefined;
   const problem = problemOf({ code, signal, timedOut, counts });
@@ -59,8 +59,13 @@ function problemOf({ code, signal, timedOut, counts }) {
   if (code !== 0 && counts.failed === 0) return `the process ended with exit code ${code} and no test failed`;
 }
 
+/** Runs a runtime to its end, by the program that is to start it where there is one. */
+export function startRuntime({ path, through }, parameters, options) {
+  return through ? spawnCaptured(through, [path, ...parameters], options) : spawnCaptured(path, parameters, options);
+}
+
 /** Runs a program to its end, or the time limit's, and collects what it writes. */
-export function spawnCaptured(program, parameters, { environment }) {
+function spawnCaptured(program, parameters, { environment }) {
   return new Promise((resolve) => {
     // A process group, so that what a test has started ends with it.
     const groups = process.platform !== "win32";
