@@ -71,6 +71,12 @@ export class SessionCache {
     for (const [name, value] of Object.entries(numbers)) {
       if (!(value > 0)) throw new RangeError(`Cannot use ${value} for ${name}: it takes numbers above 0`);
     }
+    const never = deleteWhen.find((reason) => !possibleReasons.includes(reason));
+    if (never !== undefined) {
+      throw new TypeError(
+        `Cannot delete sessions for ${JSON.stringify(never)}: only for ${possibleReasons.join(", ")}`,
+      );
+    }
     if (lookupTimeout > 0x7fffffff) throw new RangeError(`Cannot wait ${lookupTimeout} ms for a store`);
     this.#store = store;
     this.#vault = new Vault(secrets);
@@ -235,11 +241,10 @@ export class SessionCache {
 
   #remove(session: Session, reason: RemovalReason): void {
     const { id, idContext } = session;
-    const deleted = this.#deleteWhen.has(reason);
+    const key = this.#deleteWhen.has(reason) ? this.#vault.keyOf(id, idContext) : undefined;
     this.#journal.counts.removed++;
-    this.#journal.tell(() => ({ type: "removed", id: shortId(id), reason, deleted }));
-    const key = this.#vault.keyOf(id, idContext);
-    if (!deleted || key === undefined) return;
+    this.#journal.tell(() => ({ type: "removed", id: shortId(id), reason, deleted: key !== undefined }));
+    if (key === undefined) return;
     // libssl may hold a lock now, and a store is the user's code.
     whenUnwound(() => void this.#tell("delete", () => this.#store.delete(key)));
   }
@@ -325,3 +330,4 @@ export class SessionCache {
 }
 
 const deletionReasons: readonly DeletionReason[] = ["expired", "fatal alert", "flushed", "application"];
+const possibleReasons: readonly DeletionReason[] = [...deletionReasons, "unclean close"];
