@@ -15,10 +15,10 @@ export function fromBase64(text: unknown): Uint8Array | undefined {
   // Some clients can be told to answer with bytes.
   if (text instanceof Uint8Array) return fromBase64(Buffer.from(text).toString("latin1"));
   const bytes = typeof text === "string" ? Buffer.from(text, "base64") : undefined;
-  // Buffer leaves out what is not base64, and then there is less of it.
-  if (!bytes || Math.ceil(bytes.length / 3) * 4 !== (text as string).length) {
+  // Buffer reads anything, and leaves out what is not base64. Writing it again is faster than looking at each character.
+  if (bytes?.toString("base64") !== text) {
     throw new TypeError("There is something under the key that this store has not put there");
   }
   // A copy: Buffer's own memory is shared with others'.
-  return new Uint8Array(bytes);
+  return new Uint8Array(bytes!);
 }
