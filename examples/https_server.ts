@@ -38,7 +38,9 @@ const usage = `usage: https_server.ts [options]
   --cert FILE          the certificate with its chain, PEM; by default one is made for localhost
   --key FILE           its private key, PEM
   --min-version 1.2    the oldest TLS version, 1.2 or 1.3
-  --max-version 1.3    the newest`;
+  --max-version 1.3    the newest
+
+It answers GET / (JSON, or a page for a browser), GET /bytes/N and GET /stats.`;
 
 interface Options {
   port: number;
@@ -70,6 +72,7 @@ function readOptions(): Options {
     console.log(usage);
     process.exit(0);
   }
+  if (values.host === "") throw new TypeError("--host takes an address or a name");
   if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65535) {
     throw new TypeError(`--port takes 0 to 65535, not ${values.port}`);
   }

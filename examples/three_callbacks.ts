@@ -25,8 +25,8 @@ serverContext.setGetSessionCallback((_connection, id) => {
   console.log("  get   ", sessions.get(id.join()));
   return sessions.get(id.join());
 });
-serverContext.setRemoveSessionCallback((_context, session) => {
-  console.log("  remove", session);
+serverContext.setRemoveSessionCallback((_context, session, reason) => {
+  console.log("  remove", session, `(${reason})`);
   sessions.get(session.id.join())?.dispose();
   sessions.delete(session.id.join());
 });
@@ -55,7 +55,8 @@ for (const visit of ["first visit", "second visit"]) {
   client.shutdown(); // a connection that ends without a goodbye has its session removed
   server.shutdown();
 }
-for (const session of sessions.values()) session.dispose();
+console.log("the end");
+for (const session of sessions.values()) serverContext.removeSession(session);
 ticket?.dispose();
 clientContext.dispose();
 serverContext.dispose();

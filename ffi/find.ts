@@ -42,12 +42,19 @@ function platformNames(platform: Adapter["platform"]): string[] {
   }
 }
 
-/** The error for libraries that would not open: what was tried, what the system said, what to install. */
-export function notFound(tried: { path: string; reason: string }[], asked: boolean): LibraryNotFoundError {
+/**
+ * The error for libraries that would not open: what was tried, what the system said, what to install.
+ *
+ * @param asked where a path came from that was asked for
+ */
+export function notFound(tried: { path: string; reason: string }[], asked?: string): LibraryNotFoundError {
   const width = Math.max(...tried.map(({ path }) => path.length));
   const lines = tried.map(({ path, reason }) => `  ${path.padEnd(width)}  ${reason}`);
   const advice = asked
-    ? [`The path came from openLibrary({ path }) or from ${environmentVariable}; no other was tried.`]
+    ? [
+      `The path came from ${asked}, so no other was tried. Correct it, or leave it out to have the system's libssl found.`,
+      "libcrypto must lie beside libssl.",
+    ]
     : [
       "Install OpenSSL 1.1.1 or later:",
       "  Debian, Ubuntu  apt-get install libssl3 (libssl3t64 on newer ones)",

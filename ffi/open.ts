@@ -30,7 +30,8 @@ export interface OpenSsl {
 /** Opens the libssl at `path`, or at the environment's path, or the platform's newest. */
 export function openOpenSsl(path?: string): OpenSsl {
   const adapter = adapterOfThisRuntime();
-  const asked = path ?? (adapter.environment(environmentVariable) || undefined);
+  const fromEnvironment = adapter.environment(environmentVariable) || undefined;
+  const asked = path ?? fromEnvironment;
   const tried: { path: string; reason: string }[] = [];
   for (const paths of candidates(adapter.platform, asked)) {
     try {
@@ -40,7 +41,7 @@ export function openOpenSsl(path?: string): OpenSsl {
       tried.push({ path: paths.ssl, reason: reasonOf(error) });
     }
   }
-  throw notFound(tried, asked !== undefined);
+  throw notFound(tried, path !== undefined ? "openLibrary({ path })" : fromEnvironment && environmentVariable);
 }
 
 function adapterOfThisRuntime(): Adapter {

@@ -1,5 +1,5 @@
 import { SslConnection } from "../ssl/connection.ts";
-import type { SslContext } from "../ssl/context.ts";
+import { contextPointer, contextState, SslContext } from "../ssl/context.ts";
 import { Deadlines } from "../cache/deadlines.ts";
 import { listenError } from "./listen_error.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
@@ -32,8 +32,8 @@ export interface Listener {
   /** How many connections there are, those in their handshake among them. */
   readonly connections: number;
   /**
-   * Stops listening and ends each connection, as `end()` does. Connections that do not end by themselves are destroyed
-   * after 5 seconds.
+   * Stops listening and ends each connection, as `end()` does. Connections whose other side does not end as well are
+   * destroyed after a second.
    *
    * @returns a Promise that is kept when all have closed
    */
@@ -44,6 +44,9 @@ export interface Listener {
 
 /** For how long an ended connection may wait for the other side's end. */
 const closingTimeout = 5000;
+
+/** For how long the other sides may take when the whole server closes. */
+const patience = 1000;
 
 /**
  * Listens for TLS connections, on the runtime's own sockets.
@@ -72,6 +75,11 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
   if (!(handshakeTimeout > 0 && handshakeTimeout <= 0x7fffffff)) {
     throw new RangeError(`Cannot wait ${handshakeTimeout} ms for a handshake: it takes 1 to 2147483647`);
   }
+  if (!(context instanceof SslContext)) throw new TypeError("Cannot listen without a context: give an SslContext");
+  if (contextState(context).role === "client") throw new TypeError("Cannot listen with a client's context");
+  if (typeof onConnection !== "function") throw new TypeError("Cannot listen without a handler of connections");
+  // A disposed one says so.
+  contextPointer(context);
   const sockets = new Set<TlsSocket>();
   let allClosed: (() => void) | undefined;
   const handshakes = new Deadlines<TlsSocket>(handshakeTimeout, (socket) => {
@@ -114,7 +122,11 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
     const freed = listener.close();
     for (const socket of sockets) socket.end();
     await freed;
+    const impatience = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, patience);
     if (sockets.size > 0) await new Promise<void>((resolve) => allClosed = resolve);
+    clearTimeout(impatience);
     handshakes.close();
     closings.close();
   }

@@ -333,8 +333,11 @@ export class SslConnection {
 
   #handshakeError(): OpenSslError {
     const error = openSslError("The TLS handshake failed");
-    const unverified = error.errors.some(({ reason }) => reason === "certificate verify failed");
-    return unverified ? new OpenSslError(`${error.message} (${this.verifyResult.reason})`, error.errors) : error;
+    const remark = error.errors.map(({ reason }) => {
+      if (reason === "certificate verify failed") return this.verifyResult.reason;
+      return reason === "http request" ? "the client spoke plain HTTP" : undefined;
+    }).find((remark) => remark !== undefined);
+    return remark ? new OpenSslError(`${error.message} (${remark})`, error.errors) : error;
   }
 
   /**

@@ -213,6 +213,9 @@ export class SslContext {
     if (certificate !== undefined) names = useCredentials(pointer, certificate, privateKey, options.passphrase);
     else if (privateKey !== undefined) throw new TypeError("Cannot use a private key without its certificate");
 
+    if (options.minVersion && options.maxVersion && options.minVersion > options.maxVersion) {
+      throw new RangeError(`Cannot speak ${options.minVersion} at least and ${options.maxVersion} at most`);
+    }
     if (options.minVersion) this.#setVersion("minimum", control.setMinVersion, options.minVersion);
     if (options.maxVersion) this.#setVersion("maximum", control.setMaxVersion, options.maxVersion);
     this.#setText("cipher list", options.cipherList, (text) => ssl.SSL_CTX_set_cipher_list(pointer, text));
@@ -295,6 +298,7 @@ export class SslContext {
    * @see SSL_CTX_sess_set_new_cb(3)
    */
   setNewSessionCallback(callback: NewSessionCallback | null): void {
+    requireCallback(callback);
     library().ssl.SSL_CTX_sess_set_new_cb(this.#alive(), callback && trampolines().newSession);
     this.#state.newSession = callback ?? undefined;
   }
@@ -305,6 +309,7 @@ export class SslContext {
    * @see SSL_CTX_sess_set_remove_cb(3)
    */
   setRemoveSessionCallback(callback: RemoveSessionCallback | null): void {
+    requireCallback(callback);
     library().ssl.SSL_CTX_sess_set_remove_cb(this.#alive(), callback && trampolines().removeSession);
     this.#state.removeSession = callback ?? undefined;
   }
@@ -315,6 +320,7 @@ export class SslContext {
    * @see SSL_CTX_sess_set_get_cb(3)
    */
   setGetSessionCallback(callback: GetSessionCallback | null): void {
+    requireCallback(callback);
     library().ssl.SSL_CTX_sess_set_get_cb(this.#alive(), callback && trampolines().getSession);
     this.#state.getSession = callback ?? undefined;
   }
@@ -361,6 +367,7 @@ export class SslContext {
    * @see SSL_CTX_set_client_hello_cb(3)
    */
   setClientHelloCallback(callback: ClientHelloCallback | null): void {
+    requireCallback(callback);
     library().ssl.SSL_CTX_set_client_hello_cb(this.#alive(), callback && trampolines().clientHello, null);
     this.#state.clientHello = callback ?? undefined;
   }
@@ -371,6 +378,7 @@ export class SslContext {
    * @see SSL_CTX_set_generate_session_id(3)
    */
   setGenerateSessionIdCallback(callback: GenerateSessionIdCallback | null): void {
+    requireCallback(callback);
     library().ssl.SSL_CTX_set_generate_session_id(this.#alive(), callback && trampolines().generateSessionId);
     this.#state.generateSessionId = callback ?? undefined;
   }
@@ -381,6 +389,7 @@ export class SslContext {
    * @see SSL_CTX_set_keylog_callback(3)
    */
   setKeylogCallback(callback: KeylogCallback | null): void {
+    requireCallback(callback);
     library().ssl.SSL_CTX_set_keylog_callback(this.#alive(), callback && trampolines().keylog);
     this.#state.keylog = callback ?? undefined;
   }
@@ -562,5 +571,11 @@ function verifyNumber(mode: VerifyMode): number {
 function requireCount(what: string, count: number): void {
   if (!Number.isInteger(count) || count < 0 || count > 0x7fffffff) {
     throw new RangeError(`Cannot set ${what} to ${count}: it takes whole numbers from 0 to 2147483647`);
+  }
+}
+
+function requireCallback(callback: unknown): void {
+  if (callback !== null && typeof callback !== "function") {
+    throw new TypeError("Cannot set this callback: it must be a function, or null to clear it");
   }
 }

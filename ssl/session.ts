@@ -3,6 +3,7 @@ import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { readPem, writePem } from "./bio.ts";
 import { requireBytes } from "./bytes.ts";
+import { whenUnwound } from "./calls.ts";
 import { certificateOf } from "./certificate.ts";
 import { encodeDer } from "./der.ts";
 import { removals } from "./context_state.ts";
@@ -350,8 +351,11 @@ function attempt(describe: () => string): string {
 }
 
 function free(pointer: Pointer): void {
-  held.sessions--;
-  library().ssl.SSL_SESSION_free(pointer);
+  // From within a callback: the call that it came from may still use the SSL_SESSION.
+  whenUnwound(() => {
+    held.sessions--;
+    library().ssl.SSL_SESSION_free(pointer);
+  });
 }
 
 /** A number of seconds that fits C's long on every platform. */

@@ -122,6 +122,26 @@ describe("SqliteStore that cannot be had", () => {
     assertEquals([...readFileSync(file)], [...garbage]);
   });
 
+  it("says so of a database that is damaged", () => {
+    using folder = new TemporaryFolder();
+    const file = folder.file("sessions.db");
+    {
+      using store = new SqliteStore(file);
+      for (let n = 0; n < 200; n++) store.put(`${n}`, new Uint8Array(500), new Date(Date.now() + 60_000));
+    }
+    const whole = readFileSync(file);
+    // The header stays, and says that there is more than there is.
+    writeFileSync(file, whole.subarray(0, 4096 + 100));
+    assertThrows(
+      () => {
+        using store = new SqliteStore(file);
+        store.get("7");
+      },
+      Error,
+      "malformed",
+    );
+  });
+
   it("says so of another program's database", () => {
     using folder = new TemporaryFolder();
     const file = folder.file("sessions.db");

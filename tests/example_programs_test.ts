@@ -42,11 +42,12 @@ describe("examples/three_callbacks.ts", () => {
     using folder = new TemporaryFolder();
     const { code, stdout, stderr } = await run("three_callbacks.ts", [], folder.path);
     assertEquals([code, stderr], [0, ""]);
-    const [, first, second] = /^first visit\n([^]*)second visit\n([^]*)$/.exec(stdout)!;
+    const [, first, second, end] = /^first visit\n([^]*)second visit\n([^]*)the end\n([^]*)$/.exec(stdout)!;
     assertMatch(first!, /^ {2}new .*\n/);
     assertMatch(first!, / {2}TLSv1\.3, a full handshake\n$/);
     assertMatch(second!, /^ {2}get .*\n/);
     assertMatch(second!, / {2}TLSv1\.3, resumed\n$/);
+    assertMatch(end!, /^( {2}remove .* \(application\)\n)+$/);
   });
 });
 
