@@ -3,7 +3,7 @@ import { whenUnwound } from "../ssl/calls.ts";
 import type { RemovalReason, SessionLookup } from "../ssl/callback_types.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode, SslOption } from "../ssl/constants.ts";
-import type { SslContext } from "../ssl/context.ts";
+import { contextState, type SslContext } from "../ssl/context.ts";
 import { Session } from "../ssl/session.ts";
 import { Deadlines } from "./deadlines.ts";
 import { SealError } from "./envelope.ts";
@@ -49,6 +49,7 @@ export class SessionCache {
   /** Ends the holding back of tickets. Where they are not held, there is none. */
   readonly #tickets: Deadlines<() => void> | undefined;
   readonly #writes = new Set<Promise<void>>();
+  /** The session id contexts that its sessions are made under. One of them opens a sealed value. */
   readonly #idContexts = new Map<string, Uint8Array>();
 
   /**
@@ -103,6 +104,7 @@ export class SessionCache {
     context.numTickets = 1;
     const noTls13 = 0x20000000; // SSL_OP_NO_TLSv1_3
     const acceptsTls13 = (context.maxVersion ?? "TLSv1.3") === "TLSv1.3" && (context.options & noTls13) === 0;
+    this.#knowIdContext(contextState(context).idContext);
     context.setClientHelloCallback((connection, hello) => this.#lookups.begin(connection, hello, acceptsTls13));
     context.setNewSessionCallback((connection, session) => this.#keep(connection, session));
     context.setGetSessionCallback((connection, id, lookup) => this.#find(connection, id, lookup));
@@ -144,16 +146,25 @@ export class SessionCache {
   async revokeWhere(matches: (session: Session) => boolean): Promise<number> {
     if (!this.#store.entries) throw new TypeError("Cannot go through the sessions of this store: it has no entries()");
     let revoked = 0;
-    try {
-      for await (const [key, value] of this.#store.entries()) {
-        if (!this.#matches(key, value, matches)) continue;
+    for await (const [key, value] of this.#stored()) {
+      if (!this.#matches(key, value, matches)) continue;
+      try {
         await this.#store.delete(key);
-        revoked++;
+      } catch (cause) {
+        throw new SessionStoreError("delete", cause);
       }
+      revoked++;
+    }
+    return revoked;
+  }
+
+  /** What the store lists. What it throws is told from what the user throws meanwhile. */
+  async *#stored(): AsyncGenerator<[key: string, value: Uint8Array]> {
+    try {
+      yield* this.#store.entries!();
     } catch (cause) {
       throw new SessionStoreError("delete", cause);
     }
-    return revoked;
   }
 
   /** Waits until the store has all that was handed to it. The store itself stays open: it is yours. */
@@ -169,6 +180,8 @@ export class SessionCache {
   }
 
   #matches(key: string, value: Uint8Array, matches: (session: Session) => boolean): boolean {
+    // Without secrets no context is needed, and none may be known yet.
+    if (!this.#vault.makesIds) this.#knowIdContext(new Uint8Array());
     for (const idContext of this.#idContexts.values()) {
       let session: Session;
       try {
@@ -185,10 +198,14 @@ export class SessionCache {
     return false;
   }
 
+  #knowIdContext(idContext: Uint8Array): void {
+    this.#idContexts.set(toHex(idContext), idContext);
+  }
+
   #keep(connection: SslConnection, session: Session): void {
     const now = Date.now();
     const { id, idContext } = session;
-    this.#idContexts.set(toHex(idContext), idContext);
+    this.#knowIdContext(idContext);
     const earlier = connection.isResumed ? this.#lookups.of(connection)?.firstHandshake : undefined;
     const firstHandshake = earlier ?? now;
     // The handshake is over, and with it the need to answer twice.
