@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { connect, type Session, SessionCacheMode, SslContext } from "../mod.ts";
-import { ownRuntime, Program, root, TemporaryFolder } from "./server_support.ts";
+import { output, ownRuntime, Program, root, runtimeNamed, TemporaryFolder } from "./server_support.ts";
 import "./support.ts";
 
 /** README's first program, as a reader would save it, but on a free port. */
@@ -15,6 +15,14 @@ function firstProgram(): string {
 }
 
 describe("README's first program", () => {
+  it("has no type errors", async () => {
+    using folder = new TemporaryFolder();
+    writeFileSync(folder.file("server.ts"), firstProgram());
+    const { command } = await runtimeNamed("deno");
+    const { code, stderr } = await output(new Program(command, ["check", "--no-config", folder.file("server.ts")]));
+    assertEquals(code, 0, stderr);
+  });
+
   it("is a server whose clients resume after it was killed and started anew", async () => {
     using folder = new TemporaryFolder();
     writeFileSync(folder.file("server.ts"), firstProgram());
