@@ -141,6 +141,19 @@ describe("TieredStore", () => {
     assertEquals(await far.answered(store.get("aa")), value());
   });
 
+  it("finds what is put, although memory had no room and the far store did not show it at first", async () => {
+    const { store, near, far } = tiers({ negativeTtl: 60_000 });
+    const put = store.put("aa", value(), later());
+    near.delete("aa");
+    far.sessions.delete("aa");
+    const early = store.get("aa");
+    far.answerLast();
+    assertEquals(await early, undefined);
+    far.sessions.put("aa", value(), later());
+    await far.answered(put);
+    assertEquals(await far.answered(store.get("aa")), value());
+  });
+
   it("takes from the far store alone, and once", async () => {
     const { store, near, far } = tiers();
     await far.answered(store.put("aa", value(), later()));
