@@ -188,7 +188,7 @@ describe("the names that libssl is looked for by", () => {
 
   it("are all in the error, with what the system said and how to install libssl", () => {
     const tried = candidates("linux").map(({ ssl }) => ({ path: ssl, reason: `no ${ssl} here` }));
-    const error = notFound(tried, false);
+    const error = notFound(tried);
     assert(error instanceof LibraryNotFoundError);
     for (const { path, reason } of tried) {
       assertStringIncludes(error.message, path);
