@@ -1,5 +1,7 @@
 import { Histogram } from "./histogram.ts";
+import { isPromise } from "./maybe_promise.ts";
 import type { SessionCacheEvent, SessionCacheOptions, SessionCacheStats } from "./session_cache_options.ts";
+import type { MaybePromise } from "./session_store.ts";
 import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
 
 type Counts = Omit<SessionCacheStats, "lookupLatency" | "storeLatency">;
@@ -56,11 +58,13 @@ export class Journal {
   }
 }
 
-/** An operator's broken handler must not cost a client its connection. */
-function heedless(call: () => void): void {
+/** An operator's broken handler must not cost a client its connection, nor one that is asynchronous end the program. */
+function heedless(call: () => unknown): void {
   try {
-    call();
-  } catch {
+    const answer = call() as MaybePromise<unknown>;
     // There is nobody left to tell.
+    if (isPromise(answer)) Promise.resolve(answer).catch(() => {});
+  } catch {
+    // Nor here.
   }
 }

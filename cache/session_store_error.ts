@@ -22,8 +22,19 @@ export class SessionStoreError extends Error {
    * @param cause what it threw
    */
   constructor(operation: StoreOperation, cause: unknown) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    super(`The session store failed to ${operation} a session, and ${consequences[operation]}: ${reason}`, { cause });
+    super(
+      `The session store failed to ${operation} a session, and ${consequences[operation]}: ${reasonOf(cause)}`,
+      { cause },
+    );
     this.operation = operation;
+  }
+}
+
+/** What is thrown need not be an error, and need not even have a text. */
+function reasonOf(cause: unknown): string {
+  try {
+    return `${cause instanceof Error ? cause.message : String(cause)}`;
+  } catch {
+    return "it threw something that has no text";
   }
 }

@@ -38,11 +38,11 @@ export class Cached extends Contexts {
       ...options,
       onEvent: (event) => {
         this.events.push(event);
-        options.onEvent?.(event);
+        return options.onEvent?.(event);
       },
       onStoreError: (error) => {
         this.errors.push(error);
-        options.onStoreError?.(error);
+        return options.onStoreError?.(error);
       },
     });
     this.cache.attach(this.server);
