@@ -83,7 +83,7 @@ export class TlsSocket {
   static {
     startTls = (raw, connection, owner) => {
       const socket = new TlsSocket(secret, raw, connection, owner);
-      connection.onWake = () => socket.#advance();
+      connection.onWake = () => socket.#woken();
       return {
         open: () => socket.#open(),
         data: (bytes) => socket.#receive(bytes),
@@ -216,6 +216,12 @@ export class TlsSocket {
     if (this.#failing(() => this.#connection.pushCiphertext(bytes))) this.#advance();
   }
 
+  /** A handshake that was suspended can go on, or what was held back can go out. */
+  #woken(): void {
+    this.#advance();
+    this.#sendOn();
+  }
+
   #advance(): void {
     if (this.#closed || this.#failed) return;
     if (!this.#established && !this.#shakeHands()) return;
@@ -266,7 +272,7 @@ export class TlsSocket {
     if (this.#handlers.end) this.#call(() => this.#handlers.end!(this));
     else this.end();
     // Both have said goodbye. What this side wrote is on its way, unless the socket still holds some of it.
-    if (endedFirst && !this.#blocked && !this.#closed) this.#raw.destroy();
+    if (endedFirst && !this.#holdsBack() && !this.#closed) this.#raw.destroy();
   }
 
   /** Makes a call whose failure ends the connection. True if it did not. What the user did wrong is thrown. */
@@ -332,15 +338,26 @@ export class TlsSocket {
     if (this.#localEnded && !this.#closed) this.#raw.end();
   }
 
+  /** Whether there may be ciphertext that cannot go out yet. */
+  #holdsBack(): boolean {
+    return this.#blocked || this.#connection.isHeld;
+  }
+
   #drained(): void {
-    if (this.#closed) return;
     this.#blocked = false;
+    this.#sendOn();
+  }
+
+  /** Sends what had to wait, and does what had to wait for that. */
+  #sendOn(): void {
+    if (this.#closed) return;
     this.#flush();
     if (this.#needsDrain && this.#pending === 0) {
       this.#needsDrain = false;
       if (this.#handlers.drain) this.#call(() => this.#handlers.drain!(this));
     }
-    if (this.#localEnded && this.#remoteEnded && !this.#blocked && !this.#closed) this.#raw.destroy();
+    if (this.#closed || this.#holdsBack()) return;
+    if (this.#localEnded && (this.#remoteEnded || (this.#failed && this.#rawEnded))) this.#raw.destroy();
   }
 
   /** The raw socket's other side ended. */
@@ -370,7 +387,7 @@ export class TlsSocket {
     this.#flush();
     if (this.#closed) return;
     // Nothing can be flushed from a connection that was disposed in a callback.
-    if (this.#connection.isReleased || (this.#rawEnded && !this.#blocked)) this.#raw.destroy();
+    if (this.#connection.isReleased || (this.#rawEnded && !this.#holdsBack())) this.#raw.destroy();
   }
 
   #close(error?: Error): void {
