@@ -29,7 +29,7 @@ export class Deadlines<T> {
 
   /** Stops the timer, if no item's time is running. */
   rest(): void {
-    if (this.#due.size === 0) this.close();
+    if (this.#timer && this.#due.size === 0) this.close();
   }
 
   /** Forgets all items. */

@@ -59,11 +59,6 @@ export class Lookups {
     return "suspend";
   }
 
-  /** Stops the timer, where nobody is waiting. */
-  rest(): void {
-    this.#deadlines.rest();
-  }
-
   #ofThisFarm(ids: readonly Uint8Array[], idContext: Uint8Array): OfferedSession[] {
     const offered: OfferedSession[] = [];
     for (const id of ids) {
@@ -132,7 +127,13 @@ export class Lookups {
 
   #end(lookup: Lookup): void {
     lookup.end();
+    this.#stopWaiting(lookup);
+  }
+
+  #stopWaiting(lookup: Lookup): void {
     this.#deadlines.delete(lookup);
+    // A timer that nobody waits for would keep on ticking after the last connection.
+    this.#deadlines.rest();
   }
 
   #timeOut(lookup: Lookup): void {
@@ -146,7 +147,7 @@ export class Lookups {
   /** The connection has ended before the store has answered. */
   #abandon(lookup: Lookup): void {
     if (lookup.isOver) return;
-    this.#deadlines.delete(lookup);
+    this.#stopWaiting(lookup);
     lookup.end(new Error("The connection ended before the session store answered"));
   }
 

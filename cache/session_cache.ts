@@ -170,8 +170,6 @@ export class SessionCache {
   /** Waits until the store has all that was handed to it. The store itself stays open: it is yours. */
   async close(): Promise<void> {
     while (this.#writes.size > 0) await Promise.all(this.#writes);
-    this.#lookups.rest();
-    this.#tickets?.rest();
   }
 
   /** The same as {@linkcode SessionCache.close}, for `await using`. */
@@ -252,6 +250,7 @@ export class SessionCache {
     deadlines.add(release);
     written.then(() => {
       deadlines.delete(release);
+      deadlines.rest();
       release();
     });
   }
