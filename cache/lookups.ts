@@ -1,5 +1,5 @@
 import type { ClientHello } from "../ssl/client_hello.ts";
-import { onConnectionEnd, type SslConnection } from "../ssl/connection.ts";
+import { isLentConnection, onConnectionEnd, type SslConnection } from "../ssl/connection.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Journal } from "./journal.ts";
 import { Lookup, type OfferedSession } from "./lookup.ts";
@@ -43,6 +43,8 @@ export class Lookups {
 
   /** Looks up what a client offers. Answers what the client hello callback is to return. */
   begin(connection: SslConnection, hello: ClientHello, acceptsTls13: boolean): "continue" | "suspend" {
+    // Of an SSL that other code made, nobody would know the answer again.
+    if (isLentConnection(connection)) return "continue";
     // The callback runs again after a suspension and after a HelloRetryRequest.
     const earlier = this.#lookups.get(connection);
     if (earlier) return earlier.isOver ? "continue" : "suspend";

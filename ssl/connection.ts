@@ -49,6 +49,8 @@ const secret = Symbol("SslConnection");
 
 /** Has something done when the connection ends. It must not throw. For this library's own use. */
 export let onConnectionEnd: (connection: SslConnection, action: () => void) => void;
+/** Whether it is lent to one callback, for an SSL that other code made. Nothing can be remembered of it. */
+export let isLentConnection: (connection: SslConnection) => boolean;
 
 /** The net under forgotten connections. */
 const forgotten = new FinalizationRegistry<Reference>(free);
@@ -122,6 +124,7 @@ export class SslConnection {
 
   static {
     onConnectionEnd = (connection, action) => connection.#onEnd = action;
+    isLentConnection = (connection) => !connection.#own;
     wrappers.connection = (ssl) => {
       const connection = new SslConnection(secret, ssl, undefined);
       return { connection, end: () => connection.#end("the return of the callback that it was lent to") };
