@@ -13,8 +13,6 @@ export const libcrypto = {
   CRYPTO_free: { parameters: ["pointer", "pointer", "i32"], result: "void" },
   // void CRYPTO_clear_free(void *ptr, size_t num, const char *file, int line)
   CRYPTO_clear_free: { parameters: ["pointer", "size", "pointer", "i32"], result: "void" },
-  // void OPENSSL_cleanse(void *ptr, size_t len)
-  OPENSSL_cleanse: { parameters: ["pointer", "size"], result: "void" },
 
   // unsigned long ERR_peek_error(void): the code has 32 bits
   ERR_peek_error: { parameters: [], result: "u32" },

@@ -53,6 +53,8 @@ export const libssl = {
   SSL_select_next_proto: { parameters: ["pointer", "pointer", "pointer", "u32", "pointer", "u32"], result: "i32" },
   // void SSL_CTX_set_keylog_callback(SSL_CTX *ctx, SSL_CTX_keylog_cb_func cb)
   SSL_CTX_set_keylog_callback: { parameters: ["pointer", "pointer"], result: "void" },
+  // SSL_CTX_keylog_cb_func SSL_CTX_get_keylog_callback(const SSL_CTX *ctx)
+  SSL_CTX_get_keylog_callback: { parameters: ["pointer"], result: "pointer" },
   // void SSL_CTX_set_client_hello_cb(SSL_CTX *c, SSL_client_hello_cb_fn cb, void *arg)
   SSL_CTX_set_client_hello_cb: { parameters: ["pointer", "pointer", "pointer"], result: "void" },
 
@@ -158,6 +160,8 @@ export const libssl = {
 
   // int SSL_SESSION_up_ref(SSL_SESSION *ses)
   SSL_SESSION_up_ref: { parameters: ["pointer"], result: "i32" },
+  // SSL_SESSION *SSL_SESSION_dup(const SSL_SESSION *src)
+  SSL_SESSION_dup: { parameters: ["pointer"], result: "pointer" },
   // void SSL_SESSION_free(SSL_SESSION *ses)
   SSL_SESSION_free: { parameters: ["pointer"], result: "void" },
   // int i2d_SSL_SESSION(const SSL_SESSION *in, unsigned char **pp)

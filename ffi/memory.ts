@@ -39,9 +39,9 @@ export class Memory {
     this.#c.copyToC(pointer, this.#integer, size(4));
   }
 
-  /** Writes bytes to memory of C's that is large enough. */
-  writeBytes(pointer: Pointer, bytes: Buffer): void {
-    this.#c.copyToC(pointer, bytes, size(bytes.byteLength));
+  /** Writes the first `length` bytes of an array to memory of C's that is large enough. */
+  writeBytes(pointer: Pointer, bytes: Buffer, length: number): void {
+    this.#c.copyToC(pointer, bytes, size(length));
   }
 
   /** The pointer in a C variable that a call has just filled, or undefined for NULL. */

@@ -87,12 +87,16 @@ function ofVersion<T extends PrototypeTable>(table: T, version: number): T {
 
 /** The first line of what the runtime or the system's loader said. */
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === "NotCapable" || error.name === "PermissionDenied") {
-    throw new LibraryNotFoundError(
-      "Cannot open libssl: Deno did not allow it. Run with --allow-ffi (a path after it is not enough: callbacks need all of it)",
-      { cause: error },
-    );
-  }
-  return error.message.split("\n")[0]!;
+  const explanation = explained(error);
+  if (explanation !== error) throw explanation;
+  return error instanceof Error ? error.message.split("\n")[0]! : String(error);
+}
+
+/** What to say instead of an error: that Deno did not allow it, or the error itself. */
+export function explained(error: unknown): unknown {
+  if (!(error instanceof Error) || (error.name !== "NotCapable" && error.name !== "PermissionDenied")) return error;
+  return new LibraryNotFoundError(
+    "Cannot open libssl: Deno did not allow it. Run with --allow-ffi (a path after it is not enough: callbacks need all of it)",
+    { cause: error },
+  );
 }

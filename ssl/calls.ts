@@ -7,6 +7,7 @@ import type { Pointer } from "../ffi/types.ts";
 import type { SslConnection } from "./connection.ts";
 import type { RemovalReason } from "./callback_types.ts";
 import type { ContextState } from "./context_state.ts";
+import { underWay } from "./library.ts";
 import { clearErrors } from "./openssl_error.ts";
 
 /** The connection that a call into libssl is made on, as its callbacks look for it. */
@@ -19,7 +20,6 @@ export interface Caller {
   readonly connection: SslConnection;
 }
 
-let depth = 0;
 let active: Caller | undefined;
 let thrown: unknown[] | undefined;
 const afterwards: (() => void)[] = [];
@@ -55,15 +55,15 @@ export function removalReason(): RemovalReason | undefined {
 export function enter(caller: Caller | undefined): Caller | undefined {
   const outer = active;
   active = caller;
-  depth++;
+  underWay.calls++;
   return outer;
 }
 
 /** Ends what {@linkcode enter} began. Throws what the callbacks threw: one error as it is, several as an AggregateError. */
 export function leave(outer: Caller | undefined): void {
   active = outer;
-  if (depth === 1 && afterwards.length > 0) runAfterwards();
-  depth--;
+  if (underWay.calls === 1 && afterwards.length > 0) runAfterwards();
+  underWay.calls--;
   if (thrown) rethrow(thrown);
 }
 
@@ -74,7 +74,7 @@ export function activeCaller(): Caller | undefined {
 
 /** Does something as soon as no call into libssl is under way: now, or when the outermost has unwound. */
 export function whenUnwound(action: () => void): void {
-  if (depth === 0) action();
+  if (underWay.calls === 0) action();
   else afterwards.push(action);
 }
 
@@ -86,10 +86,11 @@ export function whenUnwound(action: () => void): void {
 export function calledBack<T>(failure: T, callback: () => T): T {
   const earlier = thrown;
   thrown = undefined;
+  const isOurs = underWay.calls++ > 0;
   try {
     return callback();
   } catch (error) {
-    if (depth > 0) thrown = [error];
+    if (isOurs) thrown = [error];
     else {
       queueMicrotask(() => {
         throw error;
@@ -97,7 +98,10 @@ export function calledBack<T>(failure: T, callback: () => T): T {
     }
     return failure;
   } finally {
+    underWay.calls--;
     if (earlier) thrown = earlier.concat(thrown ?? []);
+    // Other code's call goes on and may still use what is to be freed: it ends before anything else can run.
+    if (!isOurs && afterwards.length > 0) queueMicrotask(() => calling(() => {}));
   }
 }
 
@@ -106,9 +110,17 @@ function runAfterwards(): void {
   for (let action = afterwards.shift(); action; action = afterwards.shift()) calledBack(undefined, action);
 }
 
+/** Whether it is what callbacks threw, and not a failure of the call that it came out of. */
+export function wasThrownByCallback(error: unknown): boolean {
+  return error !== undefined && error === rethrown;
+}
+
+let rethrown: unknown;
+
 function rethrow(errors: unknown[]): never {
   thrown = undefined;
   // The call may have failed as well. What it left would pass for the reason of the next failure.
   clearErrors();
-  throw errors.length === 1 ? errors[0] : new AggregateError(errors, "Several callbacks threw");
+  rethrown = errors.length === 1 ? errors[0] : new AggregateError(errors, "Several callbacks threw");
+  throw rethrown;
 }

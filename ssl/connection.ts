@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { memoryBio } from "./bio.ts";
-import { requireBytes } from "./bytes.ts";
+import { PrivateArray, requireBytes } from "./bytes.ts";
 import { type Caller, calling, enter, leave } from "./calls.ts";
 import { certificateOf } from "./certificate.ts";
 import { contextPointer, contextState, type SslContext } from "./context.ts";
@@ -44,6 +44,9 @@ export type HandshakeState = "done" | "wants-bytes" | "wants-lookup";
 const sslError = { ssl: 1, wantRead: 2, wantWrite: 3, syscall: 5, zeroReturn: 6, wantClientHello: 11 };
 const shutdownSent = 1;
 const shutdownReceived = 2;
+
+/** For the plaintext that libssl reads and writes: four records' worth. */
+const scratch = new PrivateArray(65_536);
 
 const secret = Symbol("SslConnection");
 
@@ -281,10 +284,10 @@ export class SslConnection {
    */
   pushCiphertext(bytes: Uint8Array): void {
     this.#idle("push ciphertext");
-    requireBytes("this ciphertext", bytes);
-    if (bytes.length === 0) return;
-    if (library().crypto.BIO_write(this.#input!, bytes, bytes.length) !== bytes.length) {
-      throw openSslError(`Cannot take in ${bytes.length} bytes of ciphertext`);
+    const length = requireBytes("this ciphertext", bytes);
+    if (length === 0) return;
+    if (library().crypto.BIO_write(this.#input!, bytes, length) !== length) {
+      throw openSslError(`Cannot take in ${length} bytes of ciphertext`);
     }
   }
 
@@ -296,9 +299,9 @@ export class SslConnection {
    */
   pullCiphertext(buffer: Uint8Array): number {
     this.#idle("pull ciphertext");
-    requireBytes("this buffer", buffer);
-    if (buffer.length === 0 || this.#held > 0) return 0;
-    return Math.max(0, library().crypto.BIO_read(this.#output!, buffer, buffer.length));
+    const length = requireBytes("this buffer", buffer);
+    if (length === 0 || this.#held > 0) return 0;
+    return Math.max(0, library().crypto.BIO_read(this.#output!, buffer, length));
   }
 
   /**
@@ -354,27 +357,25 @@ export class SslConnection {
    */
   read(buffer: Uint8Array): number | null {
     const pointer = this.#idle("read");
-    requireBytes("this buffer", buffer);
-    if (this.#unreported) return this.#readUnreported(buffer, this.#unreported);
-    if (buffer.length === 0) return 0;
+    const space = requireBytes("this buffer", buffer);
+    if (this.#unreported) return this.#report(buffer, space, this.#unreported);
+    if (space === 0) return 0;
     const { ssl } = library();
     clearErrors();
     let result = 0;
+    // The callbacks that a read runs could take the user's buffer away from under it.
+    const plaintext = scratch.take();
     const outer = this.#enter();
     try {
-      result = ssl.SSL_read(pointer, buffer, buffer.length);
+      result = ssl.SSL_read(pointer, plaintext, Math.min(space, plaintext.length));
+      if (result > 0) this.#unreported = plaintext.slice(0, result);
       // A read ends the handshake too, and so does one whose callback threw.
       if (!this.#established && this.#pointer) this.#established = ssl.SSL_is_init_finished(pointer) === 1;
     } finally {
-      try {
-        this.#leave(outer);
-      } catch (error) {
-        if (result > 0) this.#unreported = buffer.slice(0, result);
-        // deno-lint-ignore no-unsafe-finally -- it is the callback's error, and it is what this call throws
-        throw error;
-      }
+      scratch.give(plaintext);
+      this.#leave(outer);
     }
-    if (result > 0) return result;
+    if (this.#unreported) return this.#report(buffer, requireBytes("this buffer", buffer), this.#unreported);
     switch (ssl.SSL_get_error(this.#alive(), result)) {
       case sslError.wantRead:
       case sslError.wantWrite:
@@ -387,9 +388,10 @@ export class SslConnection {
     }
   }
 
-  #readUnreported(buffer: Uint8Array, bytes: Uint8Array): number {
-    const length = Math.min(buffer.length, bytes.length);
-    buffer.set(bytes.subarray(0, length));
+  /** Moves what was read to the user, and keeps what does not fit. */
+  #report(buffer: Uint8Array, space: number, bytes: Uint8Array): number {
+    const length = Math.min(space, bytes.length);
+    Uint8Array.prototype.set.call(buffer, bytes.subarray(0, length));
     this.#unreported = length < bytes.length ? bytes.subarray(length) : undefined;
     return length;
   }
@@ -402,18 +404,29 @@ export class SslConnection {
    * @see SSL_write(3)
    */
   write(bytes: Uint8Array): number {
+    this.#idle("write");
+    const length = requireBytes("this plaintext", bytes);
+    if (!this.#established) return 0;
+    for (let written = 0; written < length;) written += this.#writePart(bytes, written, length);
+    return length;
+  }
+
+  #writePart(bytes: Uint8Array, start: number, end: number): number {
     const pointer = this.#idle("write");
-    requireBytes("this plaintext", bytes);
-    if (!this.#established || bytes.length === 0) return 0;
     clearErrors();
+    // As in read(): a renegotiation, say, runs callbacks.
+    const plaintext = scratch.take();
+    const length = Math.min(end - start, plaintext.length);
     let result: number;
     const outer = this.#enter();
     try {
-      result = library().ssl.SSL_write(pointer, bytes, bytes.length);
+      plaintext.set(Uint8Array.prototype.subarray.call(bytes, start, start + length));
+      result = library().ssl.SSL_write(pointer, plaintext, length);
     } finally {
+      scratch.give(plaintext);
       this.#leave(outer);
     }
-    if (result <= 0) throw openSslError(`Cannot write ${bytes.length} bytes to the TLS connection`);
+    if (result <= 0) throw openSslError(`Cannot write ${length} bytes to the TLS connection`);
     return result;
   }
 
@@ -564,12 +577,12 @@ export class SslConnection {
 
 function free({ pointer, context }: Reference): void {
   releaseContext(context, () => {
-    held.connections--;
     const { ssl } = library();
     // The last connection takes the context with it: with another reference, that is a step of its own.
     const isLast = context.references === 1;
     if (isLast) ssl.SSL_CTX_up_ref(context.pointer);
     ssl.SSL_free(pointer);
+    held.connections--;
     if (isLast) calling(() => ssl.SSL_CTX_free(context.pointer), "context freed");
   }, "unclean close");
 }

@@ -14,6 +14,7 @@ import type {
 } from "./callback_types.ts";
 import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, makeState, stateOf, wrappers } from "./context_state.ts";
+import { SslOption } from "./constants.ts";
 import type { SslContextOptions, VerifyMode } from "./context_options.ts";
 import { pemOf, useAuthorities, useCredentials } from "./credentials.ts";
 import { deriveIdContext } from "./id_context.ts";
@@ -243,6 +244,8 @@ export class SslContext {
     if (options.sessionCacheSize !== undefined) this.sessionCacheSize = options.sessionCacheSize;
     if (options.sessionTimeout !== undefined) this.sessionTimeout = options.sessionTimeout;
     if (options.numTickets !== undefined) this.numTickets = options.numTickets;
+    // A client could have the server shake hands again and again, which costs the server more than the client.
+    if (role === "server") this.setOptions(SslOption.NoRenegotiation);
     if (options.options !== undefined) this.setOptions(options.options);
     if (options.keylog) this.setKeylogCallback(options.keylog);
   }
@@ -271,7 +274,7 @@ export class SslContext {
     // libssl is told a place inside this list, so it lies in C's memory for as long as the context does.
     const copy = crypto.CRYPTO_malloc(list.length, null, 0);
     if (!copy) throw openSslError("Cannot keep the list of ALPN protocols");
-    memory.writeBytes(copy, list);
+    memory.writeBytes(copy, list, list.length);
     this.#state.alpn = { list: copy, length: list.length };
     ssl.SSL_CTX_set_alpn_select_cb(this.#alive(), trampolines().alpnSelect, null);
   }
@@ -403,12 +406,12 @@ export class SslContext {
    */
   setSessionIdContext(idContext: string | Uint8Array): void {
     const bytes = typeof idContext === "string" ? new TextEncoder().encode(idContext) : idContext;
-    requireBytes("this session id context", bytes);
-    if (bytes.length < 1 || bytes.length > 32) {
-      throw new RangeError(`Cannot set a session id context of ${bytes.length} bytes: it takes 1 to 32`);
+    const length = requireBytes("this session id context", bytes);
+    if (length < 1 || length > 32) {
+      throw new RangeError(`Cannot set a session id context of ${length} bytes: it takes 1 to 32`);
     }
-    library().ssl.SSL_CTX_set_session_id_context(this.#alive(), bytes, bytes.length);
-    this.#state.idContext = bytes.slice();
+    library().ssl.SSL_CTX_set_session_id_context(this.#alive(), bytes, length);
+    this.#state.idContext = new Uint8Array(bytes);
   }
 
   /** The newest protocol that it speaks; undefined for the newest there is. @see SSL_CTX_get_max_proto_version(3) */
@@ -423,6 +426,7 @@ export class SslContext {
   }
 
   set sessionCacheMode(mode: number) {
+    requireCount("the session cache mode", mode);
     library().ssl.SSL_CTX_ctrl(this.#alive(), control.setCacheMode, mode, null);
   }
 
@@ -463,24 +467,35 @@ export class SslContext {
 
   /** Turns options on, without turning others off. @see SSL_CTX_set_options(3) */
   setOptions(options: number): void {
+    requireOptions(options);
     library().ssl.SSL_CTX_set_options(this.#alive(), options);
   }
 
   /** Turns options off. @see SSL_CTX_clear_options(3) */
   clearOptions(options: number): void {
+    requireOptions(options);
     library().ssl.SSL_CTX_clear_options(this.#alive(), options);
   }
 
   /**
    * Puts a session into the internal cache, which takes a reference of its own.
    *
-   * @returns false if it was there already
-   * @see SSL_CTX_add_session(3)
+   * It is a copy that is put there: libssl chains its sessions to one another, and one that is in the caches of two
+   * contexts breaks both chains. One with the same id is replaced.
+   *
+   * @returns whether it was put there
+   * @see SSL_CTX_add_session(3), SSL_SESSION_dup(3)
    */
   addSession(session: Session): boolean {
     const pointer = this.#outsideRemove("add a session");
-    const added = sessionPointer(session);
-    return calling(() => library().ssl.SSL_CTX_add_session(pointer, added), "evicted") === 1;
+    const { ssl } = library();
+    const copy = ssl.SSL_SESSION_dup(sessionPointer(session));
+    if (!copy) throw openSslError("Cannot copy a session");
+    try {
+      return calling(() => ssl.SSL_CTX_add_session(pointer, copy), "evicted") === 1;
+    } finally {
+      ssl.SSL_SESSION_free(copy);
+    }
   }
 
   /**
@@ -503,10 +518,12 @@ export class SslContext {
    * @see SSL_CTX_flush_sessions(3)
    */
   flushSessions(expired: Date | "all" = new Date()): void {
-    const pointer = this.#outsideRemove("flush sessions");
-    const { ssl } = library();
+    this.#alive();
     const seconds = expired === "all" ? 0 : Math.floor(expired.getTime() / 1000);
     if (!(seconds >= 0)) throw new RangeError(`Cannot flush sessions expired by ${expired}`);
+    // Last, as the date is the user's and could have disposed the context.
+    const pointer = this.#outsideRemove("flush sessions");
+    const { ssl } = library();
     calling(() => {
       if (ssl.SSL_CTX_flush_sessions_ex) ssl.SSL_CTX_flush_sessions_ex(pointer, seconds);
       else ssl.SSL_CTX_flush_sessions!(pointer, seconds);
@@ -548,8 +565,8 @@ export class SslContext {
 
 function free(state: ContextState): void {
   releaseContext(state, () => {
-    held.contexts--;
     library().ssl.SSL_CTX_free(state.pointer);
+    held.contexts--;
   }, "context freed");
 }
 
@@ -571,6 +588,12 @@ function verifyNumber(mode: VerifyMode): number {
 function requireCount(what: string, count: number): void {
   if (!Number.isInteger(count) || count < 0 || count > 0x7fffffff) {
     throw new RangeError(`Cannot set ${what} to ${count}: it takes whole numbers from 0 to 2147483647`);
+  }
+}
+
+function requireOptions(options: number): void {
+  if (!Number.isSafeInteger(options) || options < 0) {
+    throw new RangeError(`Cannot set or clear the options ${options}: they are a whole number from 0 on`);
   }
 }
 

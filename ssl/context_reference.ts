@@ -12,30 +12,37 @@ export function holdContext(state: ContextState): void {
 
 /**
  * Gives back such a reference by `free`, as soon as no call into libssl is under way: the call that this may come from
- * still uses it. `reason` is why sessions are removed, if some are. The state ends with the last; what libssl calls back while it frees the SSL_CTX still finds it.
+ * still uses it. The state ends with the last; what libssl calls back while it frees the SSL_CTX still finds it.
+ *
+ * @param reason why sessions are removed, if some are
  */
 export function releaseContext(state: ContextState, free: () => void, reason: RemovalReason): void {
   whenUnwound(() => {
     // Other code may go on with its SSL_CTX, which must not call what is no longer there.
     if (state.isForeign && state.references === 1) clearCallbacks(state);
-    try {
-      calling(free, reason);
-    } finally {
-      state.references--;
-      if (state.references === 0) forgetState(state);
-    }
+    calling(() => {
+      try {
+        free();
+      } finally {
+        // At once: another SSL_CTX may come to lie at its address.
+        state.references--;
+        if (state.references === 0) forgetState(state);
+      }
+    }, reason);
   });
 }
 
 /** Clears the callbacks that are this library's; other code may have set its own meanwhile. */
 function clearCallbacks({ pointer, clientHello, keylog, generateSessionId }: ContextState): void {
   const { ssl, memory } = library();
-  const { newSession, removeSession, getSession } = trampolines();
+  const ours = trampolines();
   const same = (a: Pointer | Null, b: Pointer) => a && memory.keyOf(a) === memory.keyOf(b);
-  if (same(ssl.SSL_CTX_sess_get_new_cb(pointer), newSession)) ssl.SSL_CTX_sess_set_new_cb(pointer, null);
-  if (same(ssl.SSL_CTX_sess_get_remove_cb(pointer), removeSession)) ssl.SSL_CTX_sess_set_remove_cb(pointer, null);
-  if (same(ssl.SSL_CTX_sess_get_get_cb(pointer), getSession)) ssl.SSL_CTX_sess_set_get_cb(pointer, null);
+  if (same(ssl.SSL_CTX_sess_get_new_cb(pointer), ours.newSession)) ssl.SSL_CTX_sess_set_new_cb(pointer, null);
+  if (same(ssl.SSL_CTX_sess_get_remove_cb(pointer), ours.removeSession)) ssl.SSL_CTX_sess_set_remove_cb(pointer, null);
+  if (same(ssl.SSL_CTX_sess_get_get_cb(pointer), ours.getSession)) ssl.SSL_CTX_sess_set_get_cb(pointer, null);
   if (clientHello) ssl.SSL_CTX_set_client_hello_cb(pointer, null, null);
   if (generateSessionId) ssl.SSL_CTX_set_generate_session_id(pointer, null);
-  if (keylog) ssl.SSL_CTX_set_keylog_callback(pointer, null);
+  if (keylog && same(ssl.SSL_CTX_get_keylog_callback(pointer), ours.keylog)) {
+    ssl.SSL_CTX_set_keylog_callback(pointer, null);
+  }
 }

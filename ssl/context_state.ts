@@ -83,7 +83,8 @@ export function makeState(context: Pointer, isForeign: boolean): ContextState {
 /** Forgets the state of an SSL_CTX that TypeScript holds no longer. */
 export function forgetState(state: ContextState): void {
   const { memory, crypto } = library();
-  states.delete(memory.keyOf(state.pointer));
+  const key = memory.keyOf(state.pointer);
+  if (states.get(key) === state) states.delete(key);
   if (state.alpn) crypto.CRYPTO_free(state.alpn.list, null, 0);
 }
 

@@ -1,4 +1,4 @@
-import { openOpenSsl, type OpenSsl } from "../ffi/open.ts";
+import { explained, openOpenSsl, type OpenSsl } from "../ffi/open.ts";
 
 /** What {@linkcode openLibrary} opened. */
 export interface LibraryInfo {
@@ -18,6 +18,9 @@ const closers: (() => void)[] = [];
 
 /** How many of libssl's objects TypeScript holds a reference to. The library cannot close before they are gone. */
 export const held = { contexts: 0, connections: 0, sessions: 0 };
+
+/** How many calls into libssl, and back from it, are under way. */
+export const underWay = { calls: 0 };
 
 /**
  * Opens the system's libssl. Nothing needs to call it: the first use of libssl does. Call it to choose the file, or to
@@ -43,7 +46,14 @@ export function openLibrary(options: { path?: string } = {}): LibraryInfo {
   if (!open) {
     const opening = openOpenSsl(options.path);
     open = opening;
-    for (const opener of openers) closers.push(opener(opening));
+    try {
+      for (const opener of openers) closers.push(opener(opening));
+    } catch (error) {
+      for (const close of closers.splice(0).reverse()) close();
+      opening.close();
+      open = undefined;
+      throw explained(error);
+    }
   } else if (options.path !== undefined && options.path !== open.path) {
     throw new Error(`Cannot open ${options.path}: ${open.path} is open already. Call closeLibrary() first`);
   }
@@ -55,7 +65,8 @@ export function openLibrary(options: { path?: string } = {}): LibraryInfo {
  * Closes libssl and frees the C callbacks. A program that ends need not call it; a test that wants to see nothing left
  * behind does. The next use opens the library again.
  *
- * @throws {Error} if contexts, connections or sessions have not been disposed: they would be left dangling
+ * @throws {Error} if contexts, connections or sessions have not been disposed: they would be left dangling; and from
+ *   within a callback
  *
  * @example
  * ```ts
@@ -67,6 +78,7 @@ export function openLibrary(options: { path?: string } = {}): LibraryInfo {
  */
 export function closeLibrary(): void {
   if (!open) return;
+  if (underWay.calls > 0) throw new Error("Cannot close libssl from within a callback of it");
   const left = Object.entries(held).filter(([_, count]) => count > 0).map(([what, count]) => `${count} ${what}`);
   if (left.length > 0) throw new Error(`Cannot close libssl: ${left.join(", ")} not disposed`);
   for (const close of closers.splice(0).reverse()) close();

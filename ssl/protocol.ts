@@ -10,11 +10,12 @@ const numbers: Record<ProtocolVersion, number> = {
 
 /** The number that stands for the version on the wire. */
 export function protocolNumber(name: ProtocolVersion): number {
-  const number = numbers[name];
-  if (number === undefined) {
-    throw new RangeError(`${JSON.stringify(name)} is no TLS version; there are ${Object.keys(numbers).join(", ")}`);
+  if (!Object.hasOwn(numbers, name)) {
+    throw new RangeError(
+      `${JSON.stringify(String(name))} is no TLS version; there are ${Object.keys(numbers).join(", ")}`,
+    );
   }
-  return number;
+  return numbers[name];
 }
 
 /** The name of a version by its number on the wire. */

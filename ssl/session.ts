@@ -109,13 +109,12 @@ export class Session {
    * @see d2i_SSL_SESSION(3)
    */
   static fromDer(der: Uint8Array): Session {
-    requireBytes("this DER", der);
+    const length = requireBytes("this DER", der);
     const { ssl, crypto, memory } = library();
-    const length = der.byteLength;
     // d2i keeps nothing of its input and walks a pointer over it, so the input must lie still in C's memory.
     const copy = crypto.CRYPTO_malloc(Math.max(length, 1), null, 0);
     if (!copy) throw openSslError(`Cannot copy a session of ${length} bytes`);
-    memory.writeBytes(copy, der);
+    memory.writeBytes(copy, der, length);
     const start = BigInt(memory.keyOf(copy));
     position[0] = start;
     const pointer = length > 0 ? ssl.d2i_SSL_SESSION(null, position, length) : null;

@@ -2,10 +2,12 @@ import { callbacks } from "../ffi/callbacks.ts";
 import type { OpenSsl } from "../ffi/open.ts";
 import type { Null, Pointer, Trampoline } from "../ffi/types.ts";
 import { randomBytes } from "node:crypto";
-import { activeCaller, calledBack, removalReason } from "./calls.ts";
+import { activeCaller, calledBack, removalReason, whenUnwound } from "./calls.ts";
 import type { RemovalReason, SessionLookup } from "./callback_types.ts";
+import { requireBytes } from "./bytes.ts";
 import { ClientHello } from "./client_hello.ts";
 import type { SslConnection } from "./connection.ts";
+import { SessionCacheMode } from "./constants.ts";
 import { type ContextState, removals, stateOf, wrappers } from "./context_state.ts";
 import { library, whenOpened } from "./library.ts";
 import { endSession, giveAwaySession, keepSession, lendSession, Session, sessionPointer } from "./session.ts";
@@ -91,28 +93,43 @@ function reasonOf(session: Session, pointer: Pointer): RemovalReason {
 
 function getSession(ssl: Pointer | Null, data: Pointer | Null, length: number, copy: Pointer | Null): Pointer | Null {
   return calledBack(null, () =>
-    withConnection(ssl, null, ({ getSession }, connection) => {
-      if (!getSession) return null;
+    withConnection(ssl, null, (state, connection) => {
+      if (!state.getSession) return null;
       const { memory } = library();
       const lookup: SessionLookup = { copy: true };
-      const session = getSession(connection, memory.readBytes(data, length), lookup);
+      const session = state.getSession(connection, memory.readBytes(data, length), lookup);
       if (session === undefined || session === null) return null;
       refusePromise("get session", session);
       if (!(session instanceof Session)) {
         throw new TypeError("Cannot use what the get session callback returned: it is neither a Session nor undefined");
       }
+      const { ssl } = library();
+      const given = lookup.copy
+        ? undefined
+        : giveAwaySession(session, "being given to libssl by the get session callback");
+      const found = given ?? sessionPointer(session);
       // Up to 1.1.1 libssl would go on with one that was removed meanwhile, and break the handshake.
-      const isGood = session.isResumable;
-      // libssl set the flag to 1 before it called.
-      if (lookup.copy) return isGood ? sessionPointer(session) : null;
-      const given = giveAwaySession(session, "being given to libssl by the get session callback");
-      if (!isGood) {
-        library().ssl.SSL_SESSION_free(given);
-        return null;
+      const isGood = ssl.SSL_SESSION_is_resumable(found) === 1;
+      if (isGood && !storesInternally(state)) {
+        // libssl set the flag to 1 before it called.
+        if (given) memory.writeInt(copy as Pointer, 0);
+        return found;
       }
+      // What is given and not taken is freed, once no call can be using it.
+      if (given) whenUnwound(() => ssl.SSL_SESSION_free(given));
+      if (!isGood) return null;
+      // libssl is going to put it into the context's cache, chained to the others there. One that is in two contexts'
+      // caches breaks both chains, so this cache gets a copy.
       memory.writeInt(copy as Pointer, 0);
-      return given;
+      return ssl.SSL_SESSION_dup(found);
     }));
+}
+
+/** Whether libssl stores in the context's own cache what the get callback finds. */
+function storesInternally({ pointer }: ContextState): boolean {
+  const getCacheMode = 45; // SSL_CTRL_GET_SESS_CACHE_MODE
+  const mode = Number(library().ssl.SSL_CTX_ctrl(pointer, getCacheMode, 0, null));
+  return (mode & SessionCacheMode.NoInternalStore) === 0;
 }
 
 const clientHelloAnswers = { refuse: 0, continue: 1, suspend: -1 };
@@ -127,11 +144,10 @@ function clientHello(ssl: Pointer | Null): number {
         try {
           const answer = clientHello(connection, hello);
           refusePromise("client hello", answer);
-          const number = clientHelloAnswers[answer];
-          if (number === undefined) {
-            throw new TypeError(`Cannot use what the client hello callback returned: ${JSON.stringify(answer)}`);
+          if (!Object.hasOwn(clientHelloAnswers, answer)) {
+            throw new TypeError(`Cannot use what the client hello callback returned: ${String(answer)}`);
           }
-          return number;
+          return clientHelloAnswers[answer];
         } finally {
           hello.end();
         }
@@ -153,14 +169,15 @@ function generateSessionId(ssl: Pointer | Null, id: Pointer | Null, length: Poin
         const bytes = generateSessionId?.(connection);
         refusePromise("generate session id", bytes);
         if (bytes === undefined) return undefined;
-        if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > longestId) {
+        const length = bytes instanceof Uint8Array ? requireBytes("this session id", bytes) : 0;
+        if (length < 1 || length > longestId) {
           throw new TypeError("Cannot use what the generate session id callback returned: it takes 1 to 32 bytes");
         }
-        return bytes;
+        return new Uint8Array(bytes);
       }),
   ) ?? randomBytes(longestId);
   const { memory } = library();
-  memory.writeBytes(id as Pointer, made);
+  memory.writeBytes(id as Pointer, made, made.length);
   memory.writeInt(length as Pointer, made.length);
   return 1;
 }

@@ -19,11 +19,11 @@ describe("Memory", () => {
     for (const length of [0, 1, 7, 8, 4095, 4096, 4097, 100_000]) {
       withMemory(length + 1, (pointer) => {
         const bytes = Uint8Array.from({ length }, (_, n) => n % 253);
-        memory.writeBytes(pointer, bytes);
+        memory.writeBytes(pointer, bytes, bytes.length);
         const copy = memory.readBytes(pointer, length);
         assertEquals(copy, bytes);
         // A copy: what C does to its memory later does not show.
-        memory.writeBytes(pointer, new Uint8Array(length).fill(9));
+        memory.writeBytes(pointer, new Uint8Array(length).fill(9), length);
         assertEquals(copy, bytes);
       });
     }
@@ -34,7 +34,7 @@ describe("Memory", () => {
     const { memory } = library();
     for (const text of ["", "plain", "Grüße, 世界 🌍", "x".repeat(5000)]) {
       withMemory(20_000, (pointer) => {
-        memory.writeBytes(pointer, cString(text));
+        memory.writeBytes(pointer, cString(text), cString(text).length);
         assertStrictEquals(memory.readString(pointer), text);
       });
     }

@@ -113,7 +113,7 @@ for (const version of versions) {
         link.server.pushCiphertext(bytes("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"));
         const error = thrownBy(() => link.server.handshake()) as OpenSslError;
         assertInstanceOf(error, OpenSslError);
-        assertEquals(error.message, "The TLS handshake failed: http request");
+        assertEquals(error.message, "The TLS handshake failed: http request (the client spoke plain HTTP)");
         assertEquals(error.errors.map(({ library, reason }) => [library, reason]), [["SSL routines", "http request"]]);
         assertEquals(link.server.isEstablished, false);
       }),
