@@ -390,6 +390,7 @@ export class SslConnection {
 
   /** Moves what was read to the user, and keeps what does not fit. */
   #report(buffer: Uint8Array, space: number, bytes: Uint8Array): number {
+    if (space === 0) return 0;
     const length = Math.min(space, bytes.length);
     Uint8Array.prototype.set.call(buffer, bytes.subarray(0, length));
     this.#unreported = length < bytes.length ? bytes.subarray(length) : undefined;
