@@ -47,6 +47,7 @@ interface Options {
   host: string;
   sessions: string;
   secrets: string[] | undefined;
+  unsealed: boolean;
   cert: string | undefined;
   key: string | undefined;
   minVersion: ProtocolVersion;
@@ -83,10 +84,8 @@ function readOptions(): Options {
   if (values.sessions.startsWith("redis") && !secret && !values["no-seal"]) {
     throw new TypeError("--sessions redis: needs --secret to seal the sessions with, or --no-seal");
   }
-  if (values.sessions.startsWith("sqlite:") && !secret && !values["no-seal"]) {
-    console.error("The sessions are stored with their keys in clear: give --secret to seal them, or --no-seal");
-  }
-  const secrets = values["no-seal"] ? undefined : secret?.split(",");
+  const unsealed = values["no-seal"] ?? false;
+  const secrets = unsealed ? undefined : secret?.split(",");
   if ((values.cert === undefined) !== (values.key === undefined)) throw new TypeError("--cert and --key go together");
   const version = (name: "min-version" | "max-version"): ProtocolVersion => {
     if (values[name] !== "1.2" && values[name] !== "1.3") {
@@ -97,7 +96,7 @@ function readOptions(): Options {
   const [minVersion, maxVersion] = [version("min-version"), version("max-version")];
   if (minVersion > maxVersion) throw new TypeError("--min-version is above --max-version");
   const { host, sessions, cert, key } = values;
-  return { port: Number(values.port), host, sessions, secrets, cert, key, minVersion, maxVersion };
+  return { port: Number(values.port), host, sessions, secrets, unsealed, cert, key, minVersion, maxVersion };
 }
 
 async function serve(options: Options): Promise<void> {
@@ -156,6 +155,9 @@ async function serve(options: Options): Promise<void> {
   process.once("SIGTERM", stop);
 
   const host = options.host.includes(":") ? `[${options.host}]` : options.host;
+  if (options.sessions.startsWith("sqlite:") && !options.secrets && !options.unsealed) {
+    console.error("The sessions are stored with their keys in clear: give --secret to seal them, or --no-seal");
+  }
   console.log(`https://${host}:${server.port} ${runtime} ${openssl} ${options.sessions}`);
 }
 
