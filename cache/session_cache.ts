@@ -225,7 +225,7 @@ export class SessionCache {
       this.#journal.counts.writeFailures++;
       this.#notStored(id, "the store failed");
     });
-    if (written && this.#tickets && session.protocol === "TLSv1.3") this.#holdTickets(connection, written);
+    if (written && this.#tickets) this.#holdTickets(connection, written);
   }
 
   /** When a session ends: with its own time, its line's, or the client certificate that it vouches for. */

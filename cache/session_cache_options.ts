@@ -44,7 +44,8 @@ export interface SessionCacheOptions {
   deleteWhen?: readonly DeletionReason[];
   /**
    * Holds TLS 1.3 tickets back until the store has their sessions, for `lookupTimeout` at most: for clients that come
-   * back faster than the store writes. The first answer waits with them. By default false.
+   * back faster than the store writes. The first answer waits with them. With TLS 1.2, where the id went out earlier, it
+   * is the end of the handshake that waits. By default false.
    */
   durableTickets?: boolean;
 }

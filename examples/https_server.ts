@@ -111,6 +111,7 @@ async function serve(options: Options): Promise<void> {
   const cache = new SessionCache({
     store,
     ...(options.secrets ? { secrets: options.secrets } : { unsealed: true }),
+    durableTickets: true, // a client may come back at once, and to another server
     onStoreError: (error) => console.error(error.message),
   });
   cache.attach(context);
