@@ -1,10 +1,16 @@
+import { wasThrownByCallback } from "../ssl/calls.ts";
 import { SslConnection } from "../ssl/connection.ts";
 import type { SslContext } from "../ssl/context.ts";
 import type { Session } from "../ssl/session.ts";
-import { Deadlines } from "../cache/deadlines.ts";
 import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
-import { startTls, type TlsSocket, type TlsSocketHandlers, type TlsSocketOwner } from "./tls_socket.ts";
+import {
+  closingDeadlines,
+  startTls,
+  type TlsSocket,
+  type TlsSocketHandlers,
+  type TlsSocketOwner,
+} from "./tls_socket.ts";
 
 /** The options of {@linkcode connect}. */
 export interface ConnectOptions {
@@ -23,9 +29,6 @@ export interface ConnectOptions {
   /** Called with what callbacks and handlers threw, and with what goes wrong on the connection. */
   onError?: (error: Error) => void;
 }
-
-/** For how long an ended connection may wait for the other side's end. */
-const closingTimeout = 5000;
 
 /**
  * Connects to a TLS server, on the runtime's own sockets.
@@ -50,11 +53,23 @@ const closingTimeout = 5000;
  * socket.end();
  * ```
  */
-export function connect(options: ConnectOptions, handlers: TlsSocketHandlers = {}): Promise<TlsSocket> {
+export async function connect(options: ConnectOptions, handlers: TlsSocketHandlers = {}): Promise<TlsSocket> {
   const { context, hostname, port, serverName = hostname, session, handshakeTimeout = 10_000 } = options;
+  if (!Number.isInteger(port) || port < 1 || port > 65535) {
+    throw new RangeError(`Cannot connect to port ${port}: there are 1 to 65535`);
+  }
+  if (!(handshakeTimeout > 0 && handshakeTimeout <= 0x7fffffff)) {
+    throw new RangeError(`Cannot wait ${handshakeTimeout} ms for a handshake: it takes 1 to 2147483647`);
+  }
+  if (typeof serverName !== "string" || serverName === "") {
+    throw new TypeError("Cannot connect without a server name: no name would be looked for in the certificate");
+  }
+  if (typeof handlers !== "object" || handlers === null) throw new TypeError("Cannot connect with these handlers");
   const connection = SslConnection.client(context, { serverName, ...(session && { session }) });
   const where = `${hostname}:${port}`;
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
+    let connected = false;
+    let told: Error | undefined;
     let socket: TlsSocket | undefined;
     let late = false;
     const timer = setTimeout(() => {
@@ -63,20 +78,26 @@ export function connect(options: ConnectOptions, handlers: TlsSocketHandlers = {
       reject(error);
       socket?.destroy(error);
     }, handshakeTimeout);
-    const closings = new Deadlines<TlsSocket>(closingTimeout, (socket) => socket.destroy());
+    const closings = closingDeadlines();
     const owner: TlsSocketOwner = {
       role: "client",
       handshakes: { add() {}, delete: () => clearTimeout(timer) },
       closings,
       onOpen: (opened) => socket = opened,
-      onConnection(connected) {
-        resolve(connected);
+      onConnection(opened) {
+        connected = true;
+        resolve(opened);
         return handlers;
       },
-      onError(error) {
-        // Before there is a connection the error is its answer; afterwards this changes nothing.
-        reject(error);
-        options.onError?.(error);
+      onError(error, socket) {
+        if (!connected) {
+          if (error === told) return undefined;
+          told = error;
+          // The error is the answer: nobody gets the socket any more. One that has failed ends by itself.
+          reject(error);
+          if (wasThrownByCallback(error)) socket.destroy(error);
+        }
+        return options.onError?.(error);
       },
       onClose: () => closings.close(),
     };

@@ -4,7 +4,14 @@ import { Deadlines } from "../cache/deadlines.ts";
 import { listenError } from "./listen_error.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
 import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
-import { type ConnectionHandler, startTls, type TlsSocket, type TlsSocketOwner } from "./tls_socket.ts";
+import {
+  closingDeadlines,
+  type ConnectionHandler,
+  endTls,
+  startTls,
+  type TlsSocket,
+  type TlsSocketOwner,
+} from "./tls_socket.ts";
 
 /** The options of {@linkcode listen}. */
 export interface ListenOptions {
@@ -32,8 +39,11 @@ export interface Listener {
   /** How many connections there are, those in their handshake among them. */
   readonly connections: number;
   /**
-   * Stops listening and ends each connection, as `end()` does. Connections whose other side does not end as well are
-   * destroyed after a second.
+   * Stops listening and ends each connection, as `end()` does; what is written to one from then on is not sent.
+   * Connections whose other side does not end as well are destroyed after a second.
+   *
+   * It does not wait for answers that are under way: a response of node:http that is not complete is cut off. Where
+   * they are to be finished, close the server of node:http first, and this when its `close` callback was called.
    *
    * @returns a Promise that is kept when all have closed
    */
@@ -41,9 +51,6 @@ export interface Listener {
   /** The same as {@linkcode Listener.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
-
-/** For how long an ended connection may wait for the other side's end. */
-const closingTimeout = 5000;
 
 /** For how long the other sides may take when the whole server closes. */
 const patience = 1000;
@@ -85,7 +92,7 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
   const handshakes = new Deadlines<TlsSocket>(handshakeTimeout, (socket) => {
     socket.destroy(new Error(`The client did not finish its handshake in ${handshakeTimeout} ms`));
   });
-  const closings = new Deadlines<TlsSocket>(closingTimeout, (socket) => socket.destroy());
+  const closings = closingDeadlines();
   const owner: TlsSocketOwner = {
     role: "server",
     onConnection,
@@ -98,7 +105,9 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
     handshakes,
     closings,
   };
+  let isClosing = false;
   function accept(raw: RawSocket): RawSocketEvents {
+    if (isClosing) return ignoredSocket(raw);
     try {
       return startTls(raw, SslConnection.server(context), owner);
     } catch (error) {
@@ -119,8 +128,9 @@ export async function listen(options: ListenOptions, onConnection: ConnectionHan
 
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
+    isClosing = true;
     const freed = listener.close();
-    for (const socket of sockets) socket.end();
+    for (const socket of sockets) endTls(socket);
     await freed;
     const impatience = setTimeout(() => {
       for (const socket of sockets) socket.destroy();

@@ -1,9 +1,11 @@
 import type { X509Certificate } from "node:crypto";
 import type { SslConnection, VerifyResult } from "../ssl/connection.ts";
+import { requireBytes } from "../ssl/bytes.ts";
+import { wasThrownByCallback, whenUnwound } from "../ssl/calls.ts";
 import { OpenSslError } from "../ssl/openssl_error.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Session } from "../ssl/session.ts";
-import type { Deadlines } from "../cache/deadlines.ts";
+import { Deadlines } from "../cache/deadlines.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
 
 /**
@@ -28,7 +30,7 @@ export type ConnectionHandler = (socket: TlsSocket) => TlsSocketHandlers;
 export interface TlsSocketOwner {
   readonly role: "server" | "client";
   readonly onConnection: ConnectionHandler;
-  readonly onError: (error: Error, socket: TlsSocket) => void;
+  readonly onError: (error: Error, socket: TlsSocket) => unknown;
   readonly onOpen: (socket: TlsSocket) => void;
   readonly onClose: (socket: TlsSocket) => void;
   readonly handshakes: Pick<Deadlines<TlsSocket>, "add" | "delete">;
@@ -38,14 +40,27 @@ export interface TlsSocketOwner {
 /** Up to this many bytes of plaintext wait for a slow peer before `write` answers false. */
 const highWaterMark = 256 * 1024;
 
-// One of each for all sockets: what is in them is used up before anything else can run.
-const ciphertext = new Uint8Array(128 * 1024);
-const plaintext = new Uint8Array(64 * 1024);
+// One of each for all sockets. It is taken out while it is used: reading may run callbacks, and another socket's reading
+// in them, which then has one of its own.
+let spareCiphertext: Uint8Array | undefined;
+let sparePlaintext: Uint8Array | undefined;
+
+/** For how long an ended connection may wait for the other side, in milliseconds. */
+const closingTimeout = 5000;
+
+/** The time that ended connections have, for listen() and connect(). */
+export function closingDeadlines(): Deadlines<TlsSocket> {
+  return new Deadlines(closingTimeout, (socket) => giveUp(socket));
+}
+
+let giveUp: (socket: TlsSocket) => void;
 
 const secret = Symbol("TlsSocket");
 
 /** Puts TLS on a raw socket. Answers what the raw socket is to call. For listen() and connect(). */
 export let startTls: (raw: RawSocket, connection: SslConnection, owner: TlsSocketOwner) => RawSocketEvents;
+/** Ends a socket whose user did not ask for it, and may go on writing in vain. For listen(). */
+export let endTls: (socket: TlsSocket) => void;
 
 /**
  * One TLS connection over TCP, its handshake done. It comes from {@linkcode listen} or {@linkcode connect}.
@@ -65,7 +80,12 @@ export class TlsSocket {
   /** Plaintext that was encrypted and not yet passed to the raw socket, in bytes. */
   #pending = 0;
   #needsDrain = false;
+  /** The user called end(). */
+  #endCalled = false;
+  /** This side ends, whoever wanted it. */
   #localEnded = false;
+  /** All was handed to the raw socket, and the FIN after it. */
+  #finSent = false;
   #remoteEnded = false;
   #rawEnded = false;
   #failed = false;
@@ -83,7 +103,7 @@ export class TlsSocket {
   static {
     startTls = (raw, connection, owner) => {
       const socket = new TlsSocket(secret, raw, connection, owner);
-      connection.onWake = () => socket.#woken();
+      connection.onWake = () => whenUnwound(() => socket.#woken());
       return {
         open: () => socket.#open(),
         data: (bytes) => socket.#receive(bytes),
@@ -91,6 +111,12 @@ export class TlsSocket {
         end: () => socket.#ended(),
         close: (error) => socket.#close(error),
       };
+    };
+    endTls = (socket) => socket.#end();
+    giveUp = (socket) => {
+      // Where both have said goodbye only the FIN is missing.
+      const error = new Error(`The other side did not end the connection in ${closingTimeout} ms`);
+      socket.destroy(socket.#remoteEnded ? undefined : error);
     };
   }
 
@@ -153,12 +179,13 @@ export class TlsSocket {
    * Encrypts and sends bytes, which are yours again when this returns.
    *
    * @returns false if much is waiting for a slow peer: better wait for `drain`. Also false, and nothing is sent, once
-   *   the socket is closed
+   *   the socket is closed, has failed or was ended by the other side's end, and before its handshake is done
    * @throws {Error} after `end()`
    */
   write(bytes: Uint8Array): boolean {
-    if (this.#localEnded && !this.#closed) throw new Error("Cannot write to this socket: end() was called");
-    if (this.#closed || this.#failed) return false;
+    if (this.#closed || this.#failed || !this.#established) return false;
+    if (this.#endCalled) throw new Error("Cannot write to this socket: end() was called");
+    if (this.#localEnded) return false;
     if (!this.#failing(() => this.#connection.write(bytes))) return false;
     this.#pending += bytes.length;
     this.#flush();
@@ -168,6 +195,13 @@ export class TlsSocket {
 
   /** Ends this side, after `bytes` if there are any: close_notify and FIN. The other side may still send. */
   end(bytes?: Uint8Array): void {
+    if (this.#endCalled || this.#localEnded || this.#closed) return;
+    if (bytes) requireBytes("this plaintext", bytes);
+    this.#endCalled = true;
+    this.#end(bytes?.slice());
+  }
+
+  #end(bytes?: Uint8Array): void {
     if (this.#localEnded || this.#closed) return;
     if (!this.#established) {
       // There is nothing to say goodbye to yet.
@@ -175,11 +209,20 @@ export class TlsSocket {
       this.destroy();
       return;
     }
-    const ended = this.#failing(() => {
-      if (bytes) this.#connection.write(bytes);
-      this.#connection.shutdown();
+    // Within a session callback no connection of its context can be used.
+    whenUnwound(() => {
+      if (this.#localEnded || this.#closed) return;
+      try {
+        const ended = this.#failing(() => {
+          if (bytes) this.#connection.write(bytes);
+          this.#connection.shutdown();
+        });
+        if (ended) this.#finish();
+      } catch (error) {
+        this.#report(error as Error);
+        this.destroy(error as Error);
+      }
     });
-    if (ended) this.#finish();
   }
 
   /** Closes at once. What was written may be lost. */
@@ -201,7 +244,8 @@ export class TlsSocket {
     if (!this.#paused || this.#closed) return;
     this.#paused = false;
     this.#raw.resume();
-    if (this.#established) this.#deliver();
+    // Within a session callback no connection of its context can be used.
+    if (this.#established) whenUnwound(() => this.#deliver());
   }
 
   #open(): void {
@@ -212,7 +256,9 @@ export class TlsSocket {
   }
 
   #receive(bytes: Uint8Array): void {
-    if (this.#closed || this.#failed) return;
+    // After the other side's goodbye nobody reads what it sends.
+    if (this.#closed || this.#failed || this.#remoteEnded) return;
+    if (this.#finSent) this.#owner.closings.add(this);
     if (this.#failing(() => this.#connection.pushCiphertext(bytes))) this.#advance();
   }
 
@@ -235,7 +281,14 @@ export class TlsSocket {
     if (state !== "done" || this.#closed) return false;
     this.#established = true;
     this.#owner.handshakes.delete(this);
-    this.#call(() => this.#handlers = this.#owner.onConnection(this));
+    this.#call(() => {
+      const handlers = this.#owner.onConnection(this);
+      if (typeof handlers !== "object" || handlers === null || "then" in handlers) {
+        this.#watch(handlers);
+        throw new TypeError("Cannot serve this connection: its handler must answer an object with what to call");
+      }
+      this.#handlers = handlers;
+    });
     return !this.#closed;
   }
 
@@ -246,16 +299,14 @@ export class TlsSocket {
     this.#reading = true;
     try {
       while (!this.#closed && !this.#failed && !this.#paused && !this.#remoteEnded) {
-        const length = this.#tolerate(() => this.#connection.read(plaintext));
-        if (length === undefined || length === 0) break;
-        if (length === null) {
+        const bytes = this.#read();
+        if (bytes === undefined) break;
+        if (bytes === null) {
           this.#endRemote();
           break;
         }
         // With nobody to read it, it is let go.
-        if (!this.#handlers.data) continue;
-        const bytes = plaintext.slice(0, length);
-        this.#call(() => this.#handlers.data!(this, bytes));
+        if (this.#handlers.data) this.#call(() => this.#handlers.data!(this, bytes));
       }
       // The end without close_notify that many clients are content with.
       if (this.#rawEnded && !this.#paused) this.#endRemote();
@@ -265,23 +316,44 @@ export class TlsSocket {
     this.#flush();
   }
 
+  /** The plaintext there is; null at the other side's goodbye. */
+  #read(): Uint8Array | null | undefined {
+    const buffer = sparePlaintext ?? new Uint8Array(64 * 1024);
+    sparePlaintext = undefined;
+    try {
+      const length = this.#tolerate(() => this.#connection.read(buffer));
+      return length ? buffer.slice(0, length) : length === null ? null : undefined;
+    } finally {
+      sparePlaintext = buffer;
+    }
+  }
+
   #endRemote(): void {
     if (this.#remoteEnded || this.#closed || this.#failed) return;
     this.#remoteEnded = true;
     const endedFirst = this.#localEnded;
     if (this.#handlers.end) this.#call(() => this.#handlers.end!(this));
-    else this.end();
+    else this.#end();
     // Both have said goodbye. What this side wrote is on its way, unless the socket still holds some of it.
     if (endedFirst && !this.#holdsBack() && !this.#closed) this.#raw.destroy();
   }
 
-  /** Makes a call whose failure ends the connection. True if it did not. What the user did wrong is thrown. */
+  /**
+   * Makes a call whose failure ends the connection. True if it did not. What the user's callbacks threw is reported, as
+   * the call has had its effect; what the user did wrong is thrown.
+   */
   #failing(call: () => void): boolean {
     try {
       call();
       return true;
     } catch (error) {
-      if (!(error instanceof OpenSslError) && !this.#connection.isReleased) throw error;
+      if (!this.#connection.isReleased) {
+        if (wasThrownByCallback(error)) {
+          this.#report(error as Error);
+          return !this.#closed;
+        }
+        if (!(error instanceof OpenSslError)) throw error;
+      }
       this.#fail(error as Error);
       return false;
     }
@@ -289,36 +361,52 @@ export class TlsSocket {
 
   /**
    * Makes a call that may throw what the user's session callbacks threw: that is reported, the connection goes on, and
-   * the call is made again. A failure of the connection ends it.
+   * the call is made again. A failure of the connection ends it. Where the connection cannot be used now, it is moved
+   * on later.
    */
   #tolerate<T>(call: () => T): T | undefined {
     while (true) {
       try {
         return call();
       } catch (error) {
-        if (error instanceof OpenSslError || this.#connection.isReleased) {
+        const isCallbacks = wasThrownByCallback(error);
+        if (this.#connection.isReleased || (error instanceof OpenSslError && !isCallbacks)) {
           this.#fail(error as Error);
           return undefined;
         }
         this.#report(error as Error);
         if (this.#closed) return undefined;
+        if (!isCallbacks) {
+          setTimeout(() => this.#advance(), 0);
+          return undefined;
+        }
       }
     }
   }
 
   /** Calls one of the user's handlers. */
-  #call(handler: () => void): void {
+  #call(handler: () => unknown): void {
     try {
-      handler();
+      this.#watch(handler());
     } catch (error) {
-      this.#report(error as Error);
-      this.destroy(error as Error);
+      this.#blame(error);
     }
+  }
+
+  /** An async handler's rejection is the same as what another one throws. */
+  #watch(answer: unknown): void {
+    if (isThenable(answer)) Promise.resolve(answer).catch((error) => this.#blame(error));
+  }
+
+  #blame(error: unknown): void {
+    this.#report(error as Error);
+    this.destroy(error as Error);
   }
 
   #report(error: Error): void {
     try {
-      this.#owner.onError(error, this);
+      const answer: unknown = this.#owner.onError(error, this);
+      if (isThenable(answer)) Promise.resolve(answer).catch(() => {});
     } catch {
       // The operator's handler must not take the server with it.
     }
@@ -327,15 +415,25 @@ export class TlsSocket {
   /** Sends what there is to send, as far as the raw socket takes it. */
   #flush(): void {
     if (this.#closed || this.#connection.isReleased || this.#connection.isHeld) return;
+    const buffer = spareCiphertext ?? new Uint8Array(128 * 1024);
+    spareCiphertext = undefined;
     let length = 0;
-    while (!this.#blocked) {
-      length = this.#connection.pullCiphertext(ciphertext);
-      if (length > 0) this.#blocked = !this.#raw.write(ciphertext.subarray(0, length));
-      if (length < ciphertext.length) break;
+    try {
+      while (!this.#blocked) {
+        length = this.#connection.pullCiphertext(buffer);
+        if (length > 0) this.#blocked = !this.#raw.write(buffer.subarray(0, length));
+        if (length < buffer.length) break;
+      }
+    } finally {
+      spareCiphertext = buffer;
     }
-    if (this.#blocked && (length === 0 || length === ciphertext.length)) return;
+    if (this.#blocked && (length === 0 || length === buffer.length)) return;
     this.#pending = 0;
-    if (this.#localEnded && !this.#closed) this.#raw.end();
+    // The time for the other side's end begins when nothing of this side's is on its way any more.
+    if (!this.#localEnded || this.#blocked || this.#closed || this.#finSent) return;
+    this.#finSent = true;
+    this.#owner.closings.add(this);
+    this.#raw.end();
   }
 
   /** Whether there may be ciphertext that cannot go out yet. */
@@ -378,12 +476,13 @@ export class TlsSocket {
     this.#finish();
   }
 
-  /** Sends the rest and the FIN, and waits for the other side's, but not for ever. */
+  /** Sends the rest and the FIN. The other side's is waited for, but not for ever. */
   #finish(): void {
     if (this.#closed) return;
     this.#localEnded = true;
     this.#owner.handshakes.delete(this);
-    this.#owner.closings.add(this);
+    // Whoever broke the protocol has no more time for what is left to send.
+    if (this.#failed) this.#owner.closings.add(this);
     this.#flush();
     if (this.#closed) return;
     // Nothing can be flushed from a connection that was disposed in a callback.
@@ -411,13 +510,14 @@ export class TlsSocket {
     } catch (error) {
       this.#report(error as Error);
     }
-    if (this.#established && this.#handlers.close) {
-      try {
-        this.#handlers.close(this, this.#error);
-      } catch (error) {
-        this.#report(error as Error);
-      }
-    }
-    this.#owner.onClose(this);
+    // Never from within destroy(), and not before onConnection has answered.
+    queueMicrotask(() => {
+      if (this.#established && this.#handlers.close) this.#call(() => this.#handlers.close!(this, this.#error));
+      this.#owner.onClose(this);
+    });
   }
+}
+
+function isThenable(answer: unknown): boolean {
+  return typeof answer === "object" && answer !== null && "then" in answer;
 }
