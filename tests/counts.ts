@@ -24,6 +24,8 @@ const table = {
     parameters: ["i32", "long", "pointer", "pointer", "pointer", "pointer"],
     result: "i32",
   },
+  // int CRYPTO_free_ex_index(int class_index, int idx)
+  CRYPTO_free_ex_index: { parameters: ["i32", "i32"], result: "i32" },
 } as const satisfies PrototypeTable;
 
 // void CRYPTO_EX_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp), and CRYPTO_EX_new
@@ -42,7 +44,9 @@ for (const kind of ["connections", "contexts", "sessions"] as const) {
   const freed = adapter.trampoline(observer, (object: Pointer | Null) => {
     if (object) living[kind].delete(memory.keyOf(object));
   });
-  functions.CRYPTO_get_ex_new_index(classes[kind], 0, null, made.pointer, null, freed.pointer);
+  const index = functions.CRYPTO_get_ex_new_index(classes[kind], 0, null, made.pointer, null, freed.pointer);
+  // `deno test` ends a file's thread and goes on with the next file's, in the same process.
+  globalThis.addEventListener?.("unload", () => void functions.CRYPTO_free_ex_index(classes[kind], index));
 }
 
 /** The live objects as they stand. */
