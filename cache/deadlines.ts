@@ -50,7 +50,13 @@ export class Deadlines<T> {
     for (const [item, due] of this.#due) {
       if (due > now) return this.#wait(due - now);
       this.#due.delete(item);
-      this.#expire(item);
+      try {
+        this.#expire(item);
+      } catch (error) {
+        // The others are not to wait for ever because of this one.
+        if (this.#due.size > 0) this.#wait(0);
+        throw error;
+      }
     }
   }
 }

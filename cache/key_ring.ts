@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 
 /** The keys that are derived from one secret (HKDF with SHA-256, RFC 5869). */
@@ -38,18 +39,20 @@ export class KeyRing {
   }
 
   /** The keys that a session id was made with in this context, or undefined if the farm did not make it. */
-  keysOf(id: Uint8Array, idContext: Uint8Array): Keys | undefined {
+  keysOf(id: Uint8Array, idContext: Uint8Array, protocol: ProtocolVersion): Keys | undefined {
     if (id.length !== idLength) return undefined;
     const signature = id.subarray(randomLength);
-    return this.#all.find((keys) => timingSafeEqual(sign(keys, id.subarray(0, randomLength), idContext), signature));
+    return this.#all.find((keys) =>
+      timingSafeEqual(sign(keys, id.subarray(0, randomLength), idContext, protocol), signature)
+    );
   }
 
   /** Makes a session id of random bytes. */
-  makeId(random: Uint8Array, idContext: Uint8Array): Uint8Array {
+  makeId(random: Uint8Array, idContext: Uint8Array, protocol: ProtocolVersion): Uint8Array {
     const id = new Uint8Array(idLength);
     const bytes = random.subarray(0, randomLength);
     id.set(bytes);
-    id.set(sign(this.current, bytes, idContext), randomLength);
+    id.set(sign(this.current, bytes, idContext, protocol), randomLength);
     return id;
   }
 
@@ -64,11 +67,10 @@ export function nameOf(keys: Keys, id: Uint8Array): string {
   return createHmac("sha256", keys.naming).update(id).digest("hex");
 }
 
-function sign(keys: Keys, random: Uint8Array, idContext: Uint8Array): Uint8Array {
-  return createHmac("sha256", keys.signing).update(random).update(idContext).digest().subarray(
-    0,
-    idLength - randomLength,
-  );
+// With the protocol in it: a TLS 1.2 id, which is seen on the wire, cannot be offered as a TLS 1.3 ticket to be taken.
+function sign(keys: Keys, random: Uint8Array, idContext: Uint8Array, protocol: ProtocolVersion): Uint8Array {
+  const hmac = createHmac("sha256", keys.signing).update(random).update(protocol).update(idContext);
+  return hmac.digest().subarray(0, idLength - randomLength);
 }
 
 function derive(secret: string | Uint8Array): Keys {

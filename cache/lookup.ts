@@ -1,4 +1,5 @@
 import type { SslConnection } from "../ssl/connection.ts";
+import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Question } from "./question.ts";
 
 /** A session that a client offers, and where the store would have it. */
@@ -18,10 +19,12 @@ export interface FoundValue extends OfferedSession {
  */
 export class Lookup {
   readonly connection: SslConnection;
+  /** The protocol that a session would be resumed with. */
+  readonly protocol: ProtocolVersion;
   /** Whether the store is to give the session away, or to keep it. */
   readonly operation: "get" | "take";
   /** The server name that the client asks for. */
-  readonly serverName: string | undefined;
+  serverName: string | undefined;
   /** Whether the question is answered, or no longer waited for. */
   isOver = false;
   found: FoundValue | undefined;
@@ -30,8 +33,14 @@ export class Lookup {
   /** What the store is asked for at the moment. */
   asked: { readonly session: OfferedSession; readonly question: Question } | undefined;
 
-  constructor(connection: SslConnection, operation: "get" | "take", serverName: string | undefined) {
+  constructor(
+    connection: SslConnection,
+    protocol: ProtocolVersion,
+    operation: "get" | "take",
+    serverName: string | undefined,
+  ) {
     this.connection = connection;
+    this.protocol = protocol;
     this.operation = operation;
     this.serverName = serverName;
   }

@@ -1,5 +1,6 @@
 import type { ClientHello } from "../ssl/client_hello.ts";
 import { isLentConnection, onConnectionEnd, type SslConnection } from "../ssl/connection.ts";
+import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Journal } from "./journal.ts";
 import { Lookup, type OfferedSession } from "./lookup.ts";
@@ -47,12 +48,16 @@ export class Lookups {
     if (isLentConnection(connection)) return "continue";
     // The callback runs again after a suspension and after a HelloRetryRequest.
     const earlier = this.#lookups.get(connection);
-    if (earlier) return earlier.isOver ? "continue" : "suspend";
+    if (earlier) {
+      // The second ClientHello is the one that counts: a client may ask for another name in it.
+      earlier.serverName = serverNameOf(hello);
+      return earlier.isOver ? "continue" : "suspend";
+    }
     const { protocol, ids } = offeredSessions(hello, acceptsTls13);
-    const offered = ids.length > 0 ? this.#ofThisFarm(ids, connection.sessionIdContext) : [];
+    const offered = ids.length > 0 ? this.#ofThisFarm(ids, connection.sessionIdContext, protocol) : [];
     if (offered.length === 0) return "continue";
     const operation = protocol === "TLSv1.3" && this.#store.take ? "take" : "get";
-    const lookup = new Lookup(connection, operation, serverNameOf(hello));
+    const lookup = new Lookup(connection, protocol, operation, serverNameOf(hello));
     this.#lookups.set(connection, lookup);
     if (this.#askForAll(lookup, offered) === "continue") return "continue";
     // One deadline for all that is asked for this handshake.
@@ -61,10 +66,10 @@ export class Lookups {
     return "suspend";
   }
 
-  #ofThisFarm(ids: readonly Uint8Array[], idContext: Uint8Array): OfferedSession[] {
+  #ofThisFarm(ids: readonly Uint8Array[], idContext: Uint8Array, protocol: ProtocolVersion): OfferedSession[] {
     const offered: OfferedSession[] = [];
     for (const id of ids) {
-      const key = this.#vault.keyOf(id, idContext);
+      const key = this.#vault.keyOf(id, idContext, protocol);
       if (key !== undefined) {
         offered.push({ id, key });
         continue;
@@ -142,6 +147,9 @@ export class Lookups {
     this.#journal.counts.timedOut++;
     this.#journal.counts.misses++;
     this.#journal.tell(() => ({ type: "timed out", id: shortId(lookup.asked!.session.id) }));
+    // Whoever comes now asks anew, and does not wait for an answer that may be lost.
+    const { session, question } = lookup.asked!;
+    if (this.#shared.get(session.key) === question) this.#shared.delete(session.key);
     lookup.end(new Error(`The session store did not answer in ${this.#timeout} ms`));
     lookup.connection.wake();
   }
@@ -176,12 +184,12 @@ export class Lookups {
     const { key } = session;
     const shared = this.#shared.get(key);
     if (shared) return this.#join(lookup, session, shared).answer;
-    const question = new Question(() => forget());
-    const answer = this.#store.get(key, this.#join(lookup, session, question));
-    if (!isPromise(answer)) return answer;
     const forget = () => {
       if (this.#shared.get(key) === question) this.#shared.delete(key);
     };
+    const question: Question = new Question(forget);
+    const answer = this.#store.get(key, this.#join(lookup, session, question));
+    if (!isPromise(answer)) return answer;
     question.answer = Promise.resolve(answer);
     this.#shared.set(key, question);
     question.answer.then(forget, forget);

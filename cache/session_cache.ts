@@ -49,6 +49,8 @@ export class SessionCache {
   /** Ends the holding back of tickets. Where they are not held, there is none. */
   readonly #tickets: Deadlines<() => void> | undefined;
   readonly #writes = new Set<Promise<void>>();
+  /** Sessions on their way to the store, by their keys: what deletes one waits for it. */
+  readonly #puts = new Map<string, Promise<void>>();
   /** The session id contexts that its sessions are made under. One of them opens a sealed value. */
   readonly #idContexts = new Map<string, Uint8Array>();
 
@@ -62,6 +64,12 @@ export class SessionCache {
   constructor(options: SessionCacheOptions) {
     const { store, secrets, unsealed, lookupTimeout = 250, maxSessionAge = Infinity, maxLineageAge = 86_400 } = options;
     const { maxEntrySize = 10_240, deleteWhen = deletionReasons, durableTickets = false } = options;
+    if (typeof store?.get !== "function" || typeof store.put !== "function" || typeof store.delete !== "function") {
+      throw new TypeError("Cannot use this store: it must have the methods get, put and delete");
+    }
+    if (secrets !== undefined && (!Array.isArray(secrets) || secrets.some((secret) => !isSecret(secret)))) {
+      throw new TypeError("Cannot use these secrets: give an array of text or bytes, the current one first");
+    }
     if (store.isShared && !secrets && !unsealed) {
       throw new TypeError(
         "Cannot give sessions to a store outside of this process in clear, for they hold the keys of connections: " +
@@ -111,7 +119,7 @@ export class SessionCache {
     context.setRemoveSessionCallback((_context, session, reason) => this.#remove(session, reason));
     if (this.#vault.makesIds) {
       context.setGenerateSessionIdCallback((connection) =>
-        this.#vault.makeId(randomBytes(16), connection.sessionIdContext)
+        this.#vault.makeId(randomBytes(16), connection.sessionIdContext, connection.protocol)
       );
     }
   }
@@ -129,7 +137,7 @@ export class SessionCache {
    */
   async revoke(id: Uint8Array): Promise<void> {
     try {
-      for (const key of this.#vault.keysOf(id)) await this.#store.delete(key);
+      for (const key of this.#vault.keysOf(id)) await this.#delete(key);
     } catch (cause) {
       throw new SessionStoreError("delete", cause);
     }
@@ -146,6 +154,7 @@ export class SessionCache {
   async revokeWhere(matches: (session: Session) => boolean): Promise<number> {
     if (!this.#store.entries) throw new TypeError("Cannot go through the sessions of this store: it has no entries()");
     let revoked = 0;
+    await Promise.all(this.#puts.values());
     for await (const [key, value] of this.#stored()) {
       if (!this.#matches(key, value, matches)) continue;
       try {
@@ -208,7 +217,7 @@ export class SessionCache {
     const firstHandshake = earlier ?? now;
     // The handshake is over, and with it the need to answer twice.
     this.#lookups.forget(connection);
-    const key = this.#vault.keyOf(id, idContext) ?? this.#vault.keysOf(id)[0]!;
+    const key = this.#vault.keyOf(id, idContext, session.protocol) ?? this.#vault.keysOf(id)[0]!;
     const expiresAt = this.#expiry(session, firstHandshake);
     if (!(expiresAt > now)) return this.#notStored(id, "too old");
     const value = this.#vault.pack(session, key, firstHandshake);
@@ -225,6 +234,10 @@ export class SessionCache {
       this.#journal.counts.writeFailures++;
       this.#notStored(id, "the store failed");
     });
+    if (written) {
+      this.#puts.set(key, written);
+      written.then(() => this.#puts.get(key) === written && this.#puts.delete(key));
+    }
     if (written && this.#tickets) this.#holdTickets(connection, written);
   }
 
@@ -257,12 +270,18 @@ export class SessionCache {
 
   #remove(session: Session, reason: RemovalReason): void {
     const { id, idContext } = session;
-    const key = this.#deleteWhen.has(reason) ? this.#vault.keyOf(id, idContext) : undefined;
+    const key = this.#deleteWhen.has(reason) ? this.#vault.keyOf(id, idContext, session.protocol) : undefined;
     this.#journal.counts.removed++;
     this.#journal.tell(() => ({ type: "removed", id: shortId(id), reason, deleted: key !== undefined }));
     if (key === undefined) return;
     // libssl may hold a lock now, and a store is the user's code.
-    whenUnwound(() => void this.#tell("delete", () => this.#store.delete(key)));
+    whenUnwound(() => void this.#tell("delete", () => this.#delete(key)));
+  }
+
+  /** Deletes a session, after it has come to the store where it is still on its way. */
+  #delete(key: string): MaybePromise<void> {
+    const put = this.#puts.get(key);
+    return put ? put.then(() => this.#store.delete(key)) : this.#store.delete(key);
   }
 
   #find(connection: SslConnection, id: Uint8Array, callback: SessionLookup): Session | undefined {
@@ -299,7 +318,7 @@ export class SessionCache {
 
   #refusal(session: Session, id: Uint8Array, lookup: Lookup, firstHandshake: number): RefusalReason | undefined {
     // Any other session would end the handshake.
-    if (toHex(session.id) !== toHex(id)) return "another session";
+    if (toHex(session.id) !== toHex(id) || session.protocol !== lookup.protocol) return "another session";
     if (session.serverName !== lookup.serverName) return "another server name";
     // Also where it is no time at all.
     if (!(this.#expiry(session, firstHandshake) > Date.now())) return "too old";
@@ -343,6 +362,10 @@ export class SessionCache {
     this.#writes.add(written);
     return written;
   }
+}
+
+function isSecret(secret: unknown): boolean {
+  return typeof secret === "string" || secret instanceof Uint8Array;
 }
 
 const deletionReasons: readonly DeletionReason[] = ["expired", "fatal alert", "flushed", "application"];

@@ -11,7 +11,7 @@ export interface SessionCacheOptions {
    * The farm's secrets, the current one first: text or bytes, 16 bytes at least, 32 random ones at best. Values are
    * sealed with keys derived from them, the store's keys are HMACs, and session ids are signed. Servers with the same
    * secrets resume each other's sessions. To rotate: add the new one at the end on all servers, then move it to the
-   * front, then take the old one away.
+   * front, and take the old one away when what was made with it has expired.
    */
   secrets?: readonly (string | Uint8Array)[];
   /** Lets sessions leave the process as they are, keys in clear. Without it, a store that is shared needs `secrets`. */

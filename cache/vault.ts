@@ -1,3 +1,4 @@
+import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Session } from "../ssl/session.ts";
 import { type Contents, open, seal, wrap } from "./envelope.ts";
 import { toHex } from "./hex.ts";
@@ -20,14 +21,14 @@ export class Vault {
   }
 
   /** A new session id. Only with secrets. */
-  makeId(random: Uint8Array, idContext: Uint8Array): Uint8Array {
-    return this.#ring!.makeId(random, idContext);
+  makeId(random: Uint8Array, idContext: Uint8Array, protocol: ProtocolVersion): Uint8Array {
+    return this.#ring!.makeId(random, idContext, protocol);
   }
 
   /** The store's key for a session id; undefined for an id that this farm did not make. */
-  keyOf(id: Uint8Array, idContext: Uint8Array): string | undefined {
+  keyOf(id: Uint8Array, idContext: Uint8Array, protocol: ProtocolVersion): string | undefined {
     if (!this.#ring) return toHex(id);
-    const keys = this.#ring.keysOf(id, idContext);
+    const keys = this.#ring.keysOf(id, idContext, protocol);
     return keys && nameOf(keys, id);
   }
 

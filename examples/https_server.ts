@@ -80,12 +80,12 @@ function readOptions(): Options {
   if (!/^(memory:|sqlite:.+|rediss?:\/\/.+)$/.test(values.sessions)) {
     throw new TypeError(`--sessions takes memory:, sqlite:PATH or redis://HOST:PORT, not ${values.sessions}`);
   }
-  const secret = values.secret ?? process.env.OPENSSL_SESSIONS_SECRET;
+  const secret = (values.secret ?? process.env.OPENSSL_SESSIONS_SECRET) || undefined;
   if (values.sessions.startsWith("redis") && !secret && !values["no-seal"]) {
     throw new TypeError("--sessions redis: needs --secret to seal the sessions with, or --no-seal");
   }
   const unsealed = values["no-seal"] ?? false;
-  const secrets = unsealed ? undefined : secret?.split(",");
+  const secrets = unsealed ? undefined : secret?.split(",").filter((part) => part !== "");
   if ((values.cert === undefined) !== (values.key === undefined)) throw new TypeError("--cert and --key go together");
   const version = (name: "min-version" | "max-version"): ProtocolVersion => {
     if (values[name] !== "1.2" && values[name] !== "1.3") {
@@ -135,6 +135,9 @@ async function serve(options: Options): Promise<void> {
       send(response, 404, { error: `There is no ${path}. Try /, /bytes/1000 or /stats` });
     }
   }
+
+  // So that the first client need not wait for it. Without Redis clients make full handshakes, until it comes.
+  if (store instanceof RedisStore) await store.ready().catch((error: Error) => console.error(error.message));
 
   const server = await listen(
     {

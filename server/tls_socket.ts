@@ -37,6 +37,9 @@ export interface TlsSocketOwner {
   readonly closings: Deadlines<TlsSocket>;
 }
 
+/** After this many bytes during a lookup a client is held back: in its handshake it has little to say. */
+const mostWaiting = 64 * 1024;
+
 /** Up to this many bytes of plaintext wait for a slow peer before `write` answers false. */
 const highWaterMark = 256 * 1024;
 
@@ -74,6 +77,10 @@ export class TlsSocket {
   #handlers: TlsSocketHandlers = {};
   #established = false;
   #reading = false;
+  /** The handshake waits for a lookup. */
+  #suspended = false;
+  /** Bytes that came meanwhile. */
+  #waiting = 0;
   #paused = false;
   /** The raw socket takes nothing more before it drains. */
   #blocked = false;
@@ -259,11 +266,17 @@ export class TlsSocket {
     // After the other side's goodbye nobody reads what it sends.
     if (this.#closed || this.#failed || this.#remoteEnded) return;
     if (this.#finSent) this.#owner.closings.add(this);
-    if (this.#failing(() => this.#connection.pushCiphertext(bytes))) this.#advance();
+    if (!this.#failing(() => this.#connection.pushCiphertext(bytes))) return;
+    if (!this.#suspended) return this.#advance();
+    this.#waiting += bytes.length;
+    if (this.#waiting > mostWaiting) this.#raw.pause();
   }
 
   /** A handshake that was suspended can go on, or what was held back can go out. */
   #woken(): void {
+    if (this.#waiting > mostWaiting && !this.#paused && !this.#closed) this.#raw.resume();
+    this.#suspended = false;
+    this.#waiting = 0;
     this.#advance();
     this.#sendOn();
   }
@@ -278,6 +291,7 @@ export class TlsSocket {
   #shakeHands(): boolean {
     const state = this.#tolerate(() => this.#connection.handshake());
     this.#flush();
+    this.#suspended = state === "wants-lookup";
     if (state !== "done" || this.#closed) return false;
     this.#established = true;
     this.#owner.handshakes.delete(this);

@@ -41,7 +41,7 @@ for (const version of versions) {
         const ring = new KeyRing(secrets);
         for (const id of ids) {
           assertEquals(id.length, 32);
-          assert(ring.keysOf(id, idContext));
+          assert(ring.keysOf(id, idContext, version));
         }
       }),
     );
@@ -193,34 +193,40 @@ describe("A signed id", () => {
   const secrets = [secret(), secret()];
   const ring = new KeyRing(secrets);
   const context = bytes("context");
-  const id = ring.makeId(secret(), context);
+  const id = ring.makeId(secret(), context, "TLSv1.3");
 
   it("is known with any byte of it as it was made, and with none changed", () => {
-    assert(ring.keysOf(id, context));
+    assert(ring.keysOf(id, context, "TLSv1.3"));
     for (let position = 0; position < id.length; position++) {
       const changed = id.slice();
       changed[position]! ^= 1 << position % 8;
-      assertEquals(ring.keysOf(changed, context), undefined, `byte ${position}`);
+      assertEquals(ring.keysOf(changed, context, "TLSv1.3"), undefined, `byte ${position}`);
     }
-    for (const length of [0, 1, 16, 31]) assertEquals(ring.keysOf(id.subarray(0, length), context), undefined);
-    assertEquals(ring.keysOf(new Uint8Array([...id, 0]), context), undefined);
+    for (const length of [0, 1, 16, 31]) {
+      assertEquals(ring.keysOf(id.subarray(0, length), context, "TLSv1.3"), undefined);
+    }
+    assertEquals(ring.keysOf(new Uint8Array([...id, 0]), context, "TLSv1.3"), undefined);
   });
 
   it("is known by the secret that it was made with, wherever that stands", () => {
     const reversed = new KeyRing(secrets.toReversed());
-    assertEquals(hex(reversed.keysOf(id, context)!.id), hex(ring.current.id));
+    assertEquals(hex(reversed.keysOf(id, context, "TLSv1.3")!.id), hex(ring.current.id));
     assertNotEquals(hex(reversed.current.id), hex(ring.current.id));
-    assertEquals(new KeyRing([secrets[1]!]).keysOf(id, context), undefined);
+    assertEquals(new KeyRing([secrets[1]!]).keysOf(id, context, "TLSv1.3"), undefined);
   });
 
   it("is known in its own context alone", () => {
-    for (const other of ["contexu", "contex", "context ", ""]) assertFalse(ring.keysOf(id, bytes(other)));
+    for (const other of ["contexu", "contex", "context ", ""]) assertFalse(ring.keysOf(id, bytes(other), "TLSv1.3"));
+  });
+
+  it("is known for its own protocol alone", () => {
+    assertFalse(ring.keysOf(id, context, "TLSv1.2"));
   });
 
   it("is of 16 random bytes, whatever is given", () => {
     const random = secret();
-    assertEquals(hex(ring.makeId(random, context).subarray(0, 16)), hex(random.subarray(0, 16)));
-    assertEquals(ring.makeId(random, context).length, 32);
+    assertEquals(hex(ring.makeId(random, context, "TLSv1.3").subarray(0, 16)), hex(random.subarray(0, 16)));
+    assertEquals(ring.makeId(random, context, "TLSv1.3").length, 32);
   });
 });
 
