@@ -54,6 +54,8 @@ const secret = Symbol("SslConnection");
 export let onConnectionEnd: (connection: SslConnection, action: () => void) => void;
 /** Whether it is lent to one callback, for an SSL that other code made. Nothing can be remembered of it. */
 export let isLentConnection: (connection: SslConnection) => boolean;
+/** Has a client's connection offer a session, before its handshake begins. The session stays the caller's. */
+export let offerSession: (connection: SslConnection, session: Session) => void;
 
 /** The net under forgotten connections. */
 const forgotten = new FinalizationRegistry<Reference>(free);
@@ -128,6 +130,7 @@ export class SslConnection {
   static {
     onConnectionEnd = (connection, action) => connection.#onEnd = action;
     isLentConnection = (connection) => !connection.#own;
+    offerSession = (connection, session) => connection.#offer(session);
     wrappers.connection = (ssl) => {
       const connection = new SslConnection(secret, ssl, undefined);
       return { connection, end: () => connection.#end("the return of the callback that it was lent to") };
@@ -156,12 +159,7 @@ export class SslConnection {
     const connection = SslConnection.#make("client", context);
     try {
       if (options.serverName) connection.#setServerName(options.serverName);
-      if (options.session) {
-        const session = sessionPointer(options.session);
-        if (calling(() => library().ssl.SSL_set_session(connection.#alive(), session)) !== 1) {
-          throw openSslError("Cannot use this session for the connection");
-        }
-      }
+      if (options.session) connection.#offer(options.session);
       return connection;
     } catch (error) {
       connection.dispose();
@@ -198,6 +196,13 @@ export class SslConnection {
     connection.#input = input;
     connection.#output = output;
     return connection;
+  }
+
+  #offer(offered: Session): void {
+    const session = sessionPointer(offered);
+    if (calling(() => library().ssl.SSL_set_session(this.#alive(), session)) !== 1) {
+      throw openSslError("Cannot use this session for the connection");
+    }
   }
 
   #setServerName(name: string): void {

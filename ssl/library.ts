@@ -15,6 +15,7 @@ export interface LibraryInfo {
 let open: OpenSsl | undefined;
 const openers: ((library: OpenSsl) => () => void)[] = [];
 const closers: (() => void)[] = [];
+const emptiers: (() => void)[] = [];
 
 /** How many of libssl's objects TypeScript holds a reference to. The library cannot close before they are gone. */
 export const held = { contexts: 0, connections: 0, sessions: 0 };
@@ -79,6 +80,7 @@ export function openLibrary(options: { path?: string } = {}): LibraryInfo {
 export function closeLibrary(): void {
   if (!open) return;
   if (underWay.calls > 0) throw new Error("Cannot close libssl from within a callback of it");
+  for (const empty of emptiers) empty();
   const left = Object.entries(held).filter(([_, count]) => count > 0).map(([what, count]) => `${count} ${what}`);
   if (left.length > 0) throw new Error(`Cannot close libssl: ${left.join(", ")} not disposed`);
   for (const close of closers.splice(0).reverse()) close();
@@ -95,4 +97,9 @@ export function library(): OpenSsl {
 /** Has something done each time the library is opened; what `opener` returns is done before it is closed. */
 export function whenOpened(opener: (library: OpenSsl) => () => void): void {
   openers.push(opener);
+}
+
+/** Has something done each time before the library is closed: what is kept for the whole program is given back. */
+export function beforeClosing(emptier: () => void): void {
+  emptiers.push(emptier);
 }
