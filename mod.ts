@@ -20,6 +20,7 @@ export type {
 } from "./ssl/callback_types.ts";
 export type { ClientHello } from "./ssl/client_hello.ts";
 export {
+  type CipherNames,
   type ClientConnectionOptions,
   type HandshakeState,
   SslConnection,

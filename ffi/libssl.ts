@@ -37,6 +37,8 @@ export const libssl = {
   SSL_CTX_check_private_key: { parameters: ["pointer"], result: "i32" },
   // void SSL_CTX_set_verify(SSL_CTX *ctx, int mode, SSL_verify_cb verify_callback)
   SSL_CTX_set_verify: { parameters: ["pointer", "i32", "pointer"], result: "void" },
+  // int SSL_CTX_get_verify_mode(const SSL_CTX *ctx)
+  SSL_CTX_get_verify_mode: { parameters: ["pointer"], result: "i32" },
   // int SSL_CTX_set_default_verify_paths(SSL_CTX *ctx)
   SSL_CTX_set_default_verify_paths: { parameters: ["pointer"], result: "i32" },
   // X509_STORE *SSL_CTX_get_cert_store(const SSL_CTX *ctx)
@@ -119,6 +121,12 @@ export const libssl = {
   SSL_get_shutdown: { parameters: ["pointer"], result: "i32" },
   // int SSL_get_error(const SSL *ssl, int ret)
   SSL_get_error: { parameters: ["pointer", "i32"], result: "i32" },
+  // SSL_CTX *SSL_set_SSL_CTX(SSL *ssl, SSL_CTX *ctx): lent
+  SSL_set_SSL_CTX: { parameters: ["pointer", "pointer"], result: "pointer" },
+  // int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx, unsigned int sid_ctx_len)
+  SSL_set_session_id_context: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
+  // void SSL_set_verify(SSL *s, int mode, SSL_verify_cb verify_callback): NULL leaves the callback as it is
+  SSL_set_verify: { parameters: ["pointer", "i32", "pointer"], result: "void" },
   // SSL_CTX *SSL_get_SSL_CTX(const SSL *ssl): lent
   SSL_get_SSL_CTX: { parameters: ["pointer"], result: "pointer" },
 
@@ -134,6 +142,10 @@ export const libssl = {
   SSL_get_current_cipher: { parameters: ["pointer"], result: "pointer" },
   // const char *SSL_CIPHER_get_name(const SSL_CIPHER *cipher)
   SSL_CIPHER_get_name: { parameters: ["pointer"], result: "pointer" },
+  // const char *SSL_CIPHER_standard_name(const SSL_CIPHER *cipher)
+  SSL_CIPHER_standard_name: { parameters: ["pointer"], result: "pointer" },
+  // const char *SSL_CIPHER_get_version(const SSL_CIPHER *cipher)
+  SSL_CIPHER_get_version: { parameters: ["pointer"], result: "pointer" },
   // void SSL_get0_alpn_selected(const SSL *ssl, const unsigned char **data, unsigned int *len)
   SSL_get0_alpn_selected: { parameters: ["pointer", "buffer", "buffer"], result: "void" },
   // const char *SSL_get_servername(const SSL *s, const int type)
@@ -148,6 +160,14 @@ export const libssl = {
   SSL_set_session: { parameters: ["pointer", "pointer"], result: "i32" },
   // long SSL_get_verify_result(const SSL *ssl)
   SSL_get_verify_result: { parameters: ["pointer"], result: "long" },
+  // int SSL_get_verify_mode(const SSL *ssl)
+  SSL_get_verify_mode: { parameters: ["pointer"], result: "i32" },
+  // int SSL_export_keying_material(SSL *s, unsigned char *out, size_t olen, const char *label, size_t llen,
+  //   const unsigned char *context, size_t contextlen, int use_context)
+  SSL_export_keying_material: {
+    parameters: ["pointer", "buffer", "size", "buffer", "size", "buffer", "size", "i32"],
+    result: "i32",
+  },
   // X509 *SSL_get1_peer_certificate(const SSL *ssl)
   SSL_get1_peer_certificate: { parameters: ["pointer"], result: "pointer", since: 0x30000000 },
   // X509 *SSL_get_peer_certificate(const SSL *ssl)

@@ -64,6 +64,8 @@ const secret = Symbol("TlsSocket");
 export let startTls: (raw: RawSocket, connection: SslConnection, owner: TlsSocketOwner) => RawSocketEvents;
 /** Ends a socket whose user did not ask for it, and may go on writing in vain. For listen(). */
 export let endTls: (socket: TlsSocket) => void;
+/** The connection below a socket, to be asked and not to be moved. For TlsDuplex. */
+export let connectionOf: (socket: TlsSocket) => SslConnection;
 
 /**
  * One TLS connection over TCP, its handshake done. It comes from {@linkcode listen} or {@linkcode connect}.
@@ -120,6 +122,7 @@ export class TlsSocket {
       };
     };
     endTls = (socket) => socket.#end();
+    connectionOf = (socket) => socket.#connection;
     giveUp = (socket) => {
       // Where both have said goodbye only the FIN is missing.
       const error = new Error(`The other side did not end the connection in ${closingTimeout} ms`);

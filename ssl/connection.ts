@@ -7,7 +7,8 @@ import { PrivateArray, requireBytes } from "./bytes.ts";
 import { type Caller, calling, enter, leave } from "./calls.ts";
 import { certificateOf } from "./certificate.ts";
 import { contextPointer, contextState, type SslContext } from "./context.ts";
-import { holdContext, releaseContext } from "./context_reference.ts";
+import { type ConnectionReference, freeConnection, switchContext } from "./connection_reference.ts";
+import { holdContext } from "./context_reference.ts";
 import { type ContextState, wrappers } from "./context_state.ts";
 import { held, library } from "./library.ts";
 import { clearErrors, OpenSslError, openSslError } from "./openssl_error.ts";
@@ -34,6 +35,16 @@ export interface VerifyResult {
   readonly reason: string;
 }
 
+/** A cipher suite by its names. */
+export interface CipherNames {
+  /** OpenSSL's name: `ECDHE-RSA-AES128-GCM-SHA256`. */
+  readonly name: string;
+  /** The RFCs' name: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`. */
+  readonly standardName: string;
+  /** The first version of the protocol that has it: `TLSv1.2`. */
+  readonly version: string;
+}
+
 /**
  * Where a handshake stands: over; waiting for the other side's bytes; or suspended by the client hello callback, to be
  * gone on with by another `handshake()`.
@@ -58,13 +69,7 @@ export let isLentConnection: (connection: SslConnection) => boolean;
 export let offerSession: (connection: SslConnection, session: Session) => void;
 
 /** The net under forgotten connections. */
-const forgotten = new FinalizationRegistry<Reference>(free);
-
-/** A reference to an SSL, and thereby to its SSL_CTX. */
-interface Reference {
-  readonly pointer: Pointer;
-  readonly context: ContextState;
-}
+const forgotten = new FinalizationRegistry<ConnectionReference>(freeConnection);
 
 /**
  * One TLS connection (`SSL`) without any I/O: ciphertext goes in and comes out as bytes, and so does plaintext. Every
@@ -100,11 +105,13 @@ interface Reference {
 export class SslConnection {
   #pointer: Pointer | undefined;
   #endedBy = "";
-  /** False for the object of an SSL that other code made, lent to a callback. */
-  readonly #own: boolean;
+  /** Undefined for the object of an SSL that other code made, lent to a callback. */
+  readonly #own: ConnectionReference | undefined;
   #input: Pointer | undefined;
   #output: Pointer | undefined;
   readonly #caller: Caller;
+  /** As libssl has it: what the context had when the connection was made of it. */
+  #idContext: Uint8Array;
   #established = false;
   #held = 0;
   #onEnd: (() => void) | undefined;
@@ -119,18 +126,20 @@ export class SslConnection {
       throw new TypeError("Cannot construct an SslConnection: use SslConnection.server() or .client()");
     }
     this.#pointer = pointer;
-    this.#own = context !== undefined;
+    this.#own = context && { pointer, context, borrowed: undefined };
+    this.#idContext = context?.idContext ?? new Uint8Array();
     this.#caller = { pointer, key: library().memory.keyOf(pointer), context: context!, connection: this };
-    if (!context) return;
+    if (!this.#own) return;
     held.connections++;
-    holdContext(context);
-    forgotten.register(this, { pointer, context }, this);
+    holdContext(this.#own.context);
+    forgotten.register(this, this.#own, this);
   }
 
   static {
     onConnectionEnd = (connection, action) => connection.#onEnd = action;
     isLentConnection = (connection) => !connection.#own;
     offerSession = (connection, session) => connection.#offer(session);
+    wrappers.useContext = (connection, context) => connection.#useContext(context);
     wrappers.connection = (ssl) => {
       const connection = new SslConnection(secret, ssl, undefined);
       return { connection, end: () => connection.#end("the return of the callback that it was lent to") };
@@ -221,6 +230,21 @@ export class SslConnection {
     }
   }
 
+  #useContext(context: SslContext): void {
+    contextPointer(context);
+    const state = contextState(context);
+    this.#alive();
+    if (!this.#own) throw new TypeError("Cannot use another context: this connection belongs to the code that made it");
+    if (state !== this.#own.context && state.role !== "server") {
+      throw new TypeError(
+        `Cannot use another context for a server's connection: it is ${
+          state.role ? "a client's" : "one that other code made"
+        }`,
+      );
+    }
+    if (switchContext(this.#own, state)) this.#idContext = state.idContext;
+  }
+
   // A method, as V8 calls a private getter by way of its runtime, which is slower than a call into C.
   #alive(): Pointer {
     if (!this.#pointer) throw new ReleasedError("connection", this.#endedBy);
@@ -277,9 +301,12 @@ export class SslConnection {
     return this.#held > 0;
   }
 
-  /** The session id context of its context, as far as this library set it. */
+  /**
+   * The session id context that its sessions are made under, as far as this library set it: that of its context, or of
+   * the one that {@linkcode ClientHello.useContext} changed to.
+   */
   get sessionIdContext(): Uint8Array {
-    return this.#caller.context?.idContext ?? new Uint8Array();
+    return this.#idContext;
   }
 
   /**
@@ -503,6 +530,23 @@ export class SslConnection {
     return cipher ? memory.readString(ssl.SSL_CIPHER_get_name(cipher)) : undefined;
   }
 
+  /**
+   * The cipher suite that was negotiated, by all of its names; undefined before it is.
+   *
+   * @see SSL_CIPHER_standard_name(3)
+   */
+  get cipherNames(): CipherNames | undefined {
+    const { ssl, memory } = library();
+    const cipher = ssl.SSL_get_current_cipher(this.#alive());
+    if (!cipher) return undefined;
+    const name = memory.readString(ssl.SSL_CIPHER_get_name(cipher))!;
+    return {
+      name,
+      standardName: memory.readString(ssl.SSL_CIPHER_standard_name(cipher)) ?? name,
+      version: memory.readString(ssl.SSL_CIPHER_get_version(cipher))!,
+    };
+  }
+
   /** The application protocol (ALPN) that was agreed on: `h2`. @see SSL_get0_alpn_selected(3) */
   get alpnProtocol(): string | undefined {
     const { ssl, memory } = library();
@@ -548,6 +592,48 @@ export class SslConnection {
     }
   }
 
+  /** Whether this side asks the other for a certificate. A client always gets one. @see SSL_get_verify_mode(3) */
+  get asksForCertificate(): boolean {
+    return library().ssl.SSL_get_verify_mode(this.#alive()) !== 0;
+  }
+
+  /**
+   * Key material that both ends of the connection derive alike, and nobody else can: to bind something to this very
+   * connection.
+   *
+   * @param length how many bytes
+   * @param label the purpose, as registered with IANA: `EXPORTER-Channel-Binding`
+   * @param context what it is bound to beside; with TLS 1.2, none and an empty one differ
+   * @returns the bytes, a secret
+   * @throws {Error} before the handshake is over
+   * @see SSL_export_keying_material(3)
+   */
+  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Uint8Array {
+    const pointer = this.#alive();
+    if (!Number.isInteger(length) || length < 1 || length > 65_536) {
+      throw new RangeError(`Cannot export ${length} bytes of keying material: it takes 1 to 65536`);
+    }
+    if (!this.#established) throw new Error("Cannot export keying material: the handshake is not over");
+    const text = cString(label);
+    // C gets no empty buffer.
+    const bound = new Uint8Array((context ? requireBytes("this context", context) : 0) + 1);
+    if (context) bound.set(context);
+    const material = new Uint8Array(length);
+    clearErrors();
+    const answer = library().ssl.SSL_export_keying_material(
+      pointer,
+      material,
+      length,
+      text,
+      text.length - 1,
+      bound,
+      bound.length - 1,
+      context ? 1 : 0,
+    );
+    if (answer !== 1) throw openSslError(`Cannot export keying material for ${JSON.stringify(label)}`);
+    return material;
+  }
+
   /** How the verification of the other side's certificate ended. @see SSL_get_verify_result(3) */
   get verifyResult(): VerifyResult {
     const { ssl, crypto, memory } = library();
@@ -577,18 +663,6 @@ export class SslConnection {
     this.#onEnd?.();
     if (!this.#own) return;
     forgotten.unregister(this);
-    free({ pointer, context: this.#caller.context });
+    freeConnection(this.#own);
   }
-}
-
-function free({ pointer, context }: Reference): void {
-  releaseContext(context, () => {
-    const { ssl } = library();
-    // The last connection takes the context with it: with another reference, that is a step of its own.
-    const isLast = context.references === 1;
-    if (isLast) ssl.SSL_CTX_up_ref(context.pointer);
-    ssl.SSL_free(pointer);
-    held.connections--;
-    if (isLast) calling(() => ssl.SSL_CTX_free(context.pointer), "context freed");
-  }, "unclean close");
 }
