@@ -5,7 +5,7 @@ import { Deadlines } from "./deadlines.ts";
 import type { Journal } from "./journal.ts";
 import { Lookup, type OfferedSession } from "./lookup.ts";
 import { isPromise } from "./maybe_promise.ts";
-import { offeredSessions, serverNameOf } from "./offered_sessions.ts";
+import { offeredSessions } from "./offered_sessions.ts";
 import { shortId } from "./hex.ts";
 import { Question } from "./question.ts";
 import type { MaybePromise, SessionStore } from "./session_store.ts";
@@ -50,14 +50,14 @@ export class Lookups {
     const earlier = this.#lookups.get(connection);
     if (earlier) {
       // The second ClientHello is the one that counts: a client may ask for another name in it.
-      earlier.serverName = serverNameOf(hello);
+      earlier.serverName = hello.serverName;
       return earlier.isOver ? "continue" : "suspend";
     }
     const { protocol, ids } = offeredSessions(hello, acceptsTls13);
     const offered = ids.length > 0 ? this.#ofThisFarm(ids, connection.sessionIdContext, protocol) : [];
     if (offered.length === 0) return "continue";
     const operation = protocol === "TLSv1.3" && this.#store.take ? "take" : "get";
-    const lookup = new Lookup(connection, protocol, operation, serverNameOf(hello));
+    const lookup = new Lookup(connection, protocol, operation, hello.serverName);
     this.#lookups.set(connection, lookup);
     if (this.#askForAll(lookup, offered) === "continue") return "continue";
     // One deadline for all that is asked for this handshake.

@@ -7,7 +7,7 @@ export interface OfferedSessions {
   readonly ids: readonly Uint8Array[];
 }
 
-const extension = { serverName: 0, preSharedKey: 41, supportedVersions: 43, pskKeyExchangeModes: 45 };
+const extension = { preSharedKey: 41, supportedVersions: 43, pskKeyExchangeModes: 45 };
 const tls13 = 0x0304;
 
 /** A client may offer many, and each may cost a question to a store far away. libssl takes the first that is found. */
@@ -52,12 +52,4 @@ function identities(extension: Uint8Array): Uint8Array[] {
     at += 2 + length + 4;
   }
   return ids;
-}
-
-/** The server name that a client asks for: a list, its type and two lengths before the name. RFC 6066, section 3. */
-export function serverNameOf(hello: ClientHello): string | undefined {
-  const names = hello.extension(extension.serverName);
-  if (!names || names.length < 5) return undefined;
-  const length = names[3]! << 8 | names[4]!;
-  return new TextDecoder().decode(names.subarray(5, 5 + length));
 }

@@ -1,17 +1,22 @@
 import type { Pointer } from "../ffi/types.ts";
+import type { SslConnection } from "./connection.ts";
+import type { SslContext } from "./context.ts";
+import { wrappers } from "./context_state.ts";
 import { library } from "./library.ts";
 
-/** What a client offered in its ClientHello. It can be read only while the callback runs. */
+/** What a client offered in its ClientHello. It can be used only while the callback runs. */
 export class ClientHello {
   #ssl: Pointer | undefined;
+  readonly #connection: SslConnection;
 
   /** Not for use: it is handed to the client-hello callback. */
-  constructor(ssl: Pointer) {
+  constructor(ssl: Pointer, connection: SslConnection) {
     this.#ssl = ssl;
+    this.#connection = connection;
   }
 
   #alive(): Pointer {
-    if (!this.#ssl) throw new TypeError("Cannot read a ClientHello after its callback has returned");
+    if (!this.#ssl) throw new TypeError("Cannot use a ClientHello after its callback has returned");
     return this.#ssl;
   }
 
@@ -36,7 +41,51 @@ export class ClientHello {
     return memory.readBytes(memory.pointerIn(out) ?? null, Number(length[0]));
   }
 
-  /** Ends the time in which it can be read. For this library's own use. */
+  /**
+   * The server name (SNI) that the client asks for, as it was sent: letters of either case. After a HelloRetryRequest
+   * the callback runs again, and a client may then ask for another name.
+   */
+  get serverName(): string | undefined {
+    const serverName = 0;
+    const names = this.extension(serverName);
+    // A list, its type and two lengths before the name. RFC 6066, section 3.
+    if (!names || names.length < 5) return undefined;
+    const length = names[3]! << 8 | names[4]!;
+    return new TextDecoder().decode(names.subarray(5, 5 + length));
+  }
+
+  /**
+   * Goes on with what another server context has in the way of certificates, trust, verification of clients, ciphers up
+   * to TLS 1.2 and session id context, so that a session of the one does not resume under the other. All else, callbacks
+   * among it, stays as the connection's own context has it. The context may be disposed while the connection lives.
+   *
+   * May be called several times, the last one counts; the connection's own context takes it back.
+   *
+   * @throws {TypeError} for a client's context and one that other code made; for a connection that other code made; and
+   *   after the callback has returned
+   * @throws {ReleasedError} if the context has been disposed
+   * @see SSL_set_SSL_CTX(3), SSL_set_verify(3), SSL_set_session_id_context(3)
+   *
+   * @example Certificates by server name
+   * ```ts
+   * import { selfSigned, SslContext } from "./mod.ts";
+   *
+   * using context = SslContext.server(selfSigned(["example.com"]));
+   * const others = new Map([["example.org", SslContext.server(selfSigned(["example.org"]))]]);
+   * context.setClientHelloCallback((_connection, hello) => {
+   *   const other = others.get(hello.serverName?.toLowerCase() ?? "");
+   *   if (other) hello.useContext(other);
+   *   return "continue";
+   * });
+   * for (const other of others.values()) other.dispose();
+   * ```
+   */
+  useContext(context: SslContext): void {
+    this.#alive();
+    wrappers.useContext!(this.#connection, context);
+  }
+
+  /** Ends the time in which it can be used. For this library's own use. */
   end(): void {
     this.#ssl = undefined;
   }

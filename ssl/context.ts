@@ -371,7 +371,8 @@ export class SslContext {
    */
   setClientHelloCallback(callback: ClientHelloCallback | null): void {
     requireCallback(callback);
-    library().ssl.SSL_CTX_set_client_hello_cb(this.#alive(), callback && trampolines().clientHello, null);
+    const isNeeded = callback !== null || this.#state.isBorrowed;
+    library().ssl.SSL_CTX_set_client_hello_cb(this.#alive(), isNeeded ? trampolines().clientHello : null, null);
     this.#state.clientHello = callback ?? undefined;
   }
 
@@ -393,7 +394,8 @@ export class SslContext {
    */
   setKeylogCallback(callback: KeylogCallback | null): void {
     requireCallback(callback);
-    library().ssl.SSL_CTX_set_keylog_callback(this.#alive(), callback && trampolines().keylog);
+    const isNeeded = callback !== null || this.#state.isBorrowed;
+    library().ssl.SSL_CTX_set_keylog_callback(this.#alive(), isNeeded ? trampolines().keylog : null);
     this.#state.keylog = callback ?? undefined;
   }
 

@@ -35,6 +35,8 @@ export class ContextState {
   idContext: Uint8Array = new Uint8Array();
   /** The server's protocols in the wire's form, in C's memory. */
   alpn: { readonly list: Pointer; readonly length: number } | undefined;
+  /** Connections of other contexts use its certificates: libssl looks for some of their callbacks here. */
+  isBorrowed = false;
   /** How many remove callbacks are under way. libssl up to 3.5 holds the context's lock meanwhile. */
   removing = 0;
   /** The side that its connections are, where the context was made for one. */
@@ -89,10 +91,11 @@ export function forgetState(state: ContextState): void {
 }
 
 /**
- * Makes the objects that a callback hands out for an SSL or SSL_CTX that TypeScript has no object of. Set by the
- * modules of those objects, which import this one.
+ * What callbacks need of the modules that import this one, which set it. The first two make the objects that a callback
+ * hands out for an SSL or SSL_CTX that TypeScript has no object of.
  */
 export const wrappers: {
   connection?: (ssl: Pointer) => { connection: SslConnection; end: () => void };
   releasedContext?: (state: ContextState) => SslContext;
+  useContext?: (connection: SslConnection, context: SslContext) => void;
 } = {};

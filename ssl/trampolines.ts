@@ -140,7 +140,7 @@ function clientHello(ssl: Pointer | Null): number {
     () =>
       withConnection(ssl, clientHelloAnswers.continue, ({ clientHello }, connection) => {
         if (!clientHello) return clientHelloAnswers.continue;
-        const hello = new ClientHello(ssl as Pointer);
+        const hello = new ClientHello(ssl as Pointer, connection);
         try {
           const answer = clientHello(connection, hello);
           refusePromise("client hello", answer);

@@ -1,0 +1,68 @@
+import type { Pointer } from "../ffi/types.ts";
+import { calling } from "./calls.ts";
+import { holdContext, releaseContext } from "./context_reference.ts";
+import type { ContextState } from "./context_state.ts";
+import { held, library } from "./library.ts";
+import { openSslError } from "./openssl_error.ts";
+import { trampolines } from "./trampolines.ts";
+
+/** A reference to an SSL, and thereby to its SSL_CTX. */
+export interface ConnectionReference {
+  readonly pointer: Pointer;
+  /** The context that it was made with, whose callbacks are called. */
+  readonly context: ContextState;
+  /** Another context whose certificates it uses, by a reference of its own beside the SSL's. */
+  borrowed: ContextState | undefined;
+}
+
+/**
+ * Has a server's SSL go on with another SSL_CTX of this library's, or with its own again.
+ *
+ * @returns false if it had it already
+ */
+export function switchContext(reference: ConnectionReference, to: ContextState): boolean {
+  const { pointer, context, borrowed } = reference;
+  if (to === (borrowed ?? context)) return false;
+  const { ssl } = library();
+  if (!ssl.SSL_set_SSL_CTX(pointer, to.pointer)) throw openSslError("Cannot use another context for the connection");
+  // libssl takes the new one's only where the connection had its old context's, which may have been set anew.
+  ssl.SSL_set_session_id_context(pointer, to.idContext, to.idContext.length);
+  ssl.SSL_set_verify(pointer, ssl.SSL_CTX_get_verify_mode(to.pointer), null);
+  if (to === context) reference.borrowed = undefined;
+  else {
+    relayCallbacks(context, to);
+    ssl.SSL_CTX_up_ref(to.pointer);
+    holdContext(to);
+    reference.borrowed = to;
+  }
+  if (borrowed) giveBack(borrowed);
+  return true;
+}
+
+/** libssl calls these only if the SSL_CTX that is used has them. They find the callbacks of the one it was made with. */
+function relayCallbacks(from: ContextState, to: ContextState): void {
+  const { ssl } = library();
+  const ours = trampolines();
+  if (!to.isBorrowed) ssl.SSL_CTX_set_client_hello_cb(to.pointer, ours.clientHello, null);
+  to.isBorrowed = true;
+  if (from.alpn) ssl.SSL_CTX_set_alpn_select_cb(to.pointer, ours.alpnSelect, null);
+  if (from.keylog) ssl.SSL_CTX_set_keylog_callback(to.pointer, ours.keylog);
+}
+
+function giveBack(borrowed: ContextState): void {
+  releaseContext(borrowed, () => library().ssl.SSL_CTX_free(borrowed.pointer), "context freed");
+}
+
+/** Frees an SSL as soon as no call into libssl is under way. */
+export function freeConnection({ pointer, context, borrowed }: ConnectionReference): void {
+  releaseContext(context, () => {
+    const { ssl } = library();
+    // The last connection takes the context with it: with another reference, that is a step of its own.
+    const isLast = context.references === 1;
+    if (isLast) ssl.SSL_CTX_up_ref(context.pointer);
+    ssl.SSL_free(pointer);
+    held.connections--;
+    if (isLast) calling(() => ssl.SSL_CTX_free(context.pointer), "context freed");
+  }, "unclean close");
+  if (borrowed) giveBack(borrowed);
+}
