@@ -26,7 +26,7 @@ export function switchContext(reference: ConnectionReference, to: ContextState):
   const { ssl } = library();
   if (!ssl.SSL_set_SSL_CTX(pointer, to.pointer)) throw openSslError("Cannot use another context for the connection");
   // libssl takes the new one's only where the connection had its old context's, which may have been set anew.
-  ssl.SSL_set_session_id_context(pointer, to.idContext, to.idContext.length);
+  if (to.idContext.length > 0) ssl.SSL_set_session_id_context(pointer, to.idContext, to.idContext.length);
   ssl.SSL_set_verify(pointer, ssl.SSL_CTX_get_verify_mode(to.pointer), null);
   if (to === context) reference.borrowed = undefined;
   else {

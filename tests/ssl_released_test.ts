@@ -231,7 +231,7 @@ for (const version of versions) {
         for (const use of [() => lent!.sessionId, () => lent!.extension(0)]) {
           const error = thrownBy(use);
           assertInstanceOf(error, TypeError);
-          assertEquals((error as Error).message, "Cannot read a ClientHello after its callback has returned");
+          assertEquals((error as Error).message, "Cannot use a ClientHello after its callback has returned");
         }
       }),
     );
