@@ -55,3 +55,4 @@ export { type ConnectionEmitter, httpConnections } from "./server/http_connectio
 export { listen, type Listener, type ListenOptions } from "./server/listen.ts";
 export { TlsDuplex } from "./server/tls_duplex.ts";
 export type { ConnectionHandler, TlsSocket, TlsSocketHandlers } from "./server/tls_socket.ts";
+export type { WebStreams } from "./server/web_streams.ts";

@@ -1,0 +1,55 @@
+import type { X509Certificate } from "node:crypto";
+import type { CipherNames, SslConnection, VerifyResult } from "../ssl/connection.ts";
+import type { ProtocolVersion } from "../ssl/protocol.ts";
+import { connectionOf, type TlsSocket } from "./tls_socket.ts";
+
+/** What a handshake led to, to be asked for also when the connection is gone. */
+export interface TlsFacts {
+  readonly protocol: ProtocolVersion;
+  readonly cipher: CipherNames;
+  readonly alpnProtocol: string | undefined;
+  readonly serverName: string | undefined;
+  readonly isResumed: boolean;
+  /** The certificate that the other side showed. */
+  readonly peerCertificate: X509Certificate | undefined;
+  /** Whether that certificate was verified. */
+  readonly authorized: boolean;
+  /** Why it was not, by OpenSSL's name; null also where none was asked for. */
+  readonly authorizationError: string | null;
+}
+
+// There are a few, and asking for their names is what costs most.
+const ciphers = new Map<string, CipherNames>();
+
+/** Notes what there is to know of a connection whose handshake is over. */
+export function tlsFacts(socket: TlsSocket): TlsFacts {
+  const connection = connectionOf(socket);
+  return {
+    protocol: connection.protocol,
+    cipher: cipherOf(connection),
+    alpnProtocol: connection.alpnProtocol,
+    serverName: connection.serverName,
+    isResumed: connection.isResumed,
+    ...authorization(connection),
+  };
+}
+
+function cipherOf(connection: SslConnection): CipherNames {
+  const name = connection.cipher!;
+  let names = ciphers.get(name);
+  if (!names) ciphers.set(name, names = connection.cipherNames!);
+  return names;
+}
+
+function authorization(
+  connection: SslConnection,
+): Pick<TlsFacts, "peerCertificate" | "authorized" | "authorizationError"> {
+  const peerCertificate = connection.peerCertificate;
+  if (!peerCertificate) {
+    // As node:tls has it.
+    const authorizationError = connection.asksForCertificate ? "UNABLE_TO_GET_ISSUER_CERT" : null;
+    return { peerCertificate, authorized: false, authorizationError };
+  }
+  const { code, reason, name = reason }: VerifyResult & { name?: string } = connection.verifyResult;
+  return { peerCertificate, authorized: code === 0, authorizationError: code === 0 ? null : name };
+}
