@@ -1,9 +1,14 @@
 import { wasThrownByCallback } from "../ssl/calls.ts";
 import { SslConnection } from "../ssl/connection.ts";
-import type { SslContext } from "../ssl/context.ts";
+import { SslContext } from "../ssl/context.ts";
 import type { Session } from "../ssl/session.ts";
+import { type ClientContextOptions, setConnectionCallbacks } from "./client_contexts.ts";
+import { ClientSessions, contextsOf, sessionsOfWholeProgram } from "./client_sessions.ts";
+import { ClientVisit } from "./client_visit.ts";
+import { handshakeError, unreachableError } from "./connect_error.ts";
 import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
+import { TlsDuplex } from "./tls_duplex.ts";
 import {
   closingDeadlines,
   startTls,
@@ -12,49 +17,81 @@ import {
   type TlsSocketOwner,
 } from "./tls_socket.ts";
 
-/** The options of {@linkcode connect}. */
-export interface ConnectOptions {
-  /** The context for the connection. It stays yours, and may be disposed while the connection lives. */
-  context: SslContext;
+/**
+ * The options of {@linkcode connect}: where to, and what a client's context is made of if none is given. Contexts are shared
+ * among connections with equal options. Files are read at each connection.
+ */
+export interface ConnectOptions extends ClientContextOptions {
   /** The server's address or name. */
   hostname: string;
   /** The server's port. */
   port: number;
   /** The name to ask for (SNI) and to find in the server's certificate; by default `hostname`. */
   serverName?: string;
-  /** A session to resume. It stays yours. */
+  /**
+   * Where sessions are kept and looked for; by default one {@linkcode ClientSessions} for the whole program. `false` for
+   * no resumption. Not with `context`.
+   */
+  sessions?: ClientSessions | false;
+  /** A session to resume in place of one that is kept. It stays yours, and so does the trust in what it rests on. */
   session?: Session;
+  /**
+   * A context of your own, in place of the options of one. It stays yours, and may be disposed while the connection
+   * lives. Sessions are not kept for it: that is left to its callbacks.
+   */
+  context?: SslContext;
   /** For how long connecting and the handshake may take, in milliseconds; by default 10,000. */
   handshakeTimeout?: number;
+  /** Gives up connecting when it is aborted. It means nothing to a connection that is there. */
+  signal?: AbortSignal;
   /** Called with what callbacks and handlers threw, and with what goes wrong on the connection. */
   onError?: (error: Error) => void;
 }
 
 /**
- * Connects to a TLS server, on the runtime's own sockets.
+ * Connects to a TLS server, on the runtime's own sockets, and resumes a session if one is kept of the server. The
+ * server's certificate must be for `serverName`, and signed by an authority that the system trusts, or that
+ * `certificateAuthorities` has.
  *
- * @param options the context, where to connect to, and a session to resume
- * @param handlers what the socket is to call
- * @returns the socket, once its handshake is done
+ * @param options where to connect to, and whom to trust
+ * @returns the connection as a stream, once its handshake is done
  * @throws {OpenSslError} if the handshake fails, for a certificate that is not trusted, say
  * @throws {Error} if the server cannot be reached, or does not answer in time
+ * @throws the reason of `signal`, if that is aborted
  *
  * @example
  * ```ts
  * import { connect, listen, selfSigned, SslContext } from "./mod.ts";
  *
  * const credentials = selfSigned();
- * using serverContext = SslContext.server(credentials);
- * await using server = await listen({ context: serverContext, hostname: "127.0.0.1" }, () => ({}));
+ * using context = SslContext.server(credentials);
+ * await using server = await listen({ context, hostname: "127.0.0.1" }, () => ({
+ *   data: (socket, bytes) => void socket.end(bytes),
+ * }));
  *
- * using context = SslContext.client({ certificateAuthorities: credentials.certificate });
- * const socket = await connect({ context, hostname: "127.0.0.1", port: server.port });
- * console.log(socket.protocol); // TLSv1.3
- * socket.end();
+ * const socket = await connect({
+ *   hostname: "localhost",
+ *   port: server.port,
+ *   certificateAuthorities: credentials.certificate, // without it, those of the system
+ * });
+ * console.log(socket.tls.protocol); // TLSv1.3
+ * socket.write("Hello");
+ * for await (const bytes of socket) console.log(String(bytes)); // Hello
  * ```
  */
-export async function connect(options: ConnectOptions, handlers: TlsSocketHandlers = {}): Promise<TlsSocket> {
-  const { context, hostname, port, serverName = hostname, session, handshakeTimeout = 10_000 } = options;
+export function connect(options: ConnectOptions): Promise<TlsDuplex>;
+/**
+ * The same, for a socket that is driven by events.
+ *
+ * @param options where to connect to, and whom to trust
+ * @param handlers what the socket is to call
+ * @returns the socket, once its handshake is done
+ */
+export function connect(options: ConnectOptions, handlers: TlsSocketHandlers): Promise<TlsSocket>;
+export async function connect(options: ConnectOptions, handlers?: TlsSocketHandlers): Promise<TlsDuplex | TlsSocket> {
+  const { hostname, port, serverName = hostname, session, sessions, context, ...others } = options;
+  const { handshakeTimeout = 10_000, signal, onError, ...contextOptions } = others;
+  signal?.throwIfAborted();
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     throw new RangeError(`Cannot connect to port ${port}: there are 1 to 65535`);
   }
@@ -64,52 +101,133 @@ export async function connect(options: ConnectOptions, handlers: TlsSocketHandle
   if (typeof serverName !== "string" || serverName === "") {
     throw new TypeError("Cannot connect without a server name: no name would be looked for in the certificate");
   }
-  if (typeof handlers !== "object" || handlers === null) throw new TypeError("Cannot connect with these handlers");
-  const connection = SslConnection.client(context, { serverName, ...(session && { session }) });
-  const where = `${hostname}:${port}`;
+  if (handlers !== undefined && (typeof handlers !== "object" || handlers === null)) {
+    throw new TypeError("Cannot connect with these handlers: they are an object with what to call");
+  }
+  const target: Target = { hostname, port, serverName, session };
+  const { connection, visit } = context
+    ? withOwnContext(target, context, { ...contextOptions, sessions: sessions || undefined })
+    : withSharedContext(target, contextOptions, sessions);
+  const where = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+
   return await new Promise((resolve, reject) => {
-    let connected = false;
-    let told: Error | undefined;
     let socket: TlsSocket | undefined;
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      const error = new Error(`Cannot connect to ${where}: no handshake within ${handshakeTimeout} ms`);
-      reject(error);
-      socket?.destroy(error);
-    }, handshakeTimeout);
+    let isConnected = false;
+    let isOver = false;
+    let isAborted = false;
+    let timedOut: Error | undefined;
+    let told: Error | undefined;
+    const connecting = new AbortController();
     const closings = closingDeadlines();
+    const stream = TlsDuplex.connections(resolve);
+    const timer = setTimeout(() => {
+      const awaited = socket ? "handshake" : "connection";
+      timedOut = new Error(`Cannot connect to ${where}: no ${awaited} within ${handshakeTimeout} ms`);
+      fail(timedOut);
+      socket?.destroy(timedOut);
+    }, handshakeTimeout);
+    signal?.addEventListener("abort", abort);
+
+    function abort(): void {
+      isAborted = true;
+      fail(signal!.reason);
+      socket?.destroy();
+    }
+    function stopWaiting(): void {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", abort);
+    }
+    function fail(reason: unknown): void {
+      if (isOver) return;
+      isOver = true;
+      stopWaiting();
+      // Whoever aborts says nothing against the session.
+      if (!isAborted) visit?.failed();
+      // A socket that is there ends by itself, after its alert.
+      if (!socket) {
+        connection.dispose();
+        connecting.abort();
+      }
+      reject(reason);
+    }
     const owner: TlsSocketOwner = {
       role: "client",
-      handshakes: { add() {}, delete: () => clearTimeout(timer) },
+      handshakes: { add() {}, delete: stopWaiting },
       closings,
       onOpen: (opened) => socket = opened,
       onConnection(opened) {
-        connected = true;
+        isConnected = true;
+        visit?.established();
+        if (!handlers) return stream(opened);
         resolve(opened);
         return handlers;
       },
       onError(error, socket) {
-        if (!connected) {
-          if (error === told) return undefined;
-          told = error;
-          // The error is the answer: nobody gets the socket any more. One that has failed ends by itself.
-          reject(error);
-          if (wasThrownByCallback(error)) socket.destroy(error);
-        }
-        return options.onError?.(error);
+        if (isConnected) return onError?.(error);
+        if (isAborted || error === told) return undefined;
+        told = error;
+        const isCallbacks = wasThrownByCallback(error);
+        const answer = isCallbacks || error === timedOut ? error : handshakeError(where, serverName, error, socket);
+        // The error is the answer: nobody gets the socket any more. One that has failed ends by itself.
+        fail(answer);
+        if (isCallbacks) socket.destroy(error);
+        return onError?.(answer);
       },
       onClose: () => closings.close(),
     };
     function opened(raw: RawSocket): RawSocketEvents {
-      if (!late) return startTls(raw, connection, owner);
-      connection.dispose();
-      return ignoredSocket(raw);
+      if (isOver) return ignoredSocket(raw);
+      if (!session) visit?.offer();
+      return startTls(raw, connection, owner);
     }
-    socketsOfThisRuntime().connect({ hostname, port }, opened).catch((cause) => {
-      clearTimeout(timer);
-      connection.dispose();
-      reject(new Error(`Cannot connect to ${where}: ${(cause as Error).message}`, { cause }));
-    });
+    socketsOfThisRuntime()
+      .connect({ hostname, port }, opened, connecting.signal)
+      .catch((cause) => fail(unreachableError(where, cause)));
   });
+}
+
+/** Whom to connect to, and by which session. */
+interface Target {
+  readonly hostname: string;
+  readonly port: number;
+  readonly serverName: string;
+  readonly session: Session | undefined;
+}
+
+/** A connection that has not begun, and what it does with the sessions that are kept. */
+interface Beginning {
+  readonly connection: SslConnection;
+  readonly visit: ClientVisit | undefined;
+}
+
+function withOwnContext(target: Target, context: SslContext, others: object): Beginning {
+  if (!(context instanceof SslContext)) throw new TypeError("Cannot connect with this context: it is no SslContext");
+  const given = Object.entries(others).flatMap(([name, value]) => value === undefined ? [] : [name]);
+  if (given.length > 0) {
+    throw new TypeError(`Cannot connect with a context and with ${given.join(", ")}: leave out one or the other`);
+  }
+  return { connection: makeConnection(target, context), visit: undefined };
+}
+
+function withSharedContext(
+  target: Target,
+  options: ClientContextOptions,
+  sessions: ClientSessions | false = sessionsOfWholeProgram(),
+): Beginning {
+  if (sessions !== false && !(sessions instanceof ClientSessions)) {
+    throw new TypeError("Cannot keep sessions here: sessions takes ClientSessions, or false for none");
+  }
+  const { context, key } = contextsOf(sessions || sessionsOfWholeProgram()).get(options);
+  const connection = makeConnection(target, context);
+  const server = JSON.stringify([key, target.hostname, target.port, target.serverName]);
+  const visit = sessions ? new ClientVisit(sessions, server, connection) : undefined;
+  setConnectionCallbacks(connection, {
+    keep: (session) => visit?.keep(session) ?? false,
+    keylog: options.keylog,
+  });
+  return { connection, visit };
+}
+
+function makeConnection({ serverName, session }: Target, context: SslContext): SslConnection {
+  return SslConnection.client(context, { serverName, ...(session && { session }) });
 }

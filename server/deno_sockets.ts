@@ -16,7 +16,7 @@ interface DenoListener {
 }
 interface DenoNamespace {
   listen(options: Address): DenoListener;
-  connect(options: Address): Promise<DenoConnection>;
+  connect(options: Address & { signal: AbortSignal }): Promise<DenoConnection>;
 }
 
 const deno = (globalThis as { Deno?: DenoNamespace }).Deno!;
@@ -39,8 +39,8 @@ export const denoSockets: SocketAdapter = {
       } satisfies RawListener;
     });
   },
-  async connect(address, opened) {
-    const connection = await deno.connect({ hostname: address.hostname, port: address.port });
+  async connect(address, opened, signal) {
+    const connection = await deno.connect({ hostname: address.hostname, port: address.port, signal });
     new DenoSocket(connection).start(opened);
   },
 };

@@ -18,11 +18,14 @@ export const nodeSockets: SocketAdapter = {
       });
     });
   },
-  connect(address, opened) {
+  connect(address, opened, signal) {
     return new Promise<void>((resolve, reject) => {
       const socket = connect({ host: address.hostname, port: address.port, allowHalfOpen: true, noDelay: true });
+      const cancel = () => socket.destroy(new Error("the attempt was given up"));
+      signal.addEventListener("abort", cancel);
       socket.once("error", reject);
       socket.once("connect", () => {
+        signal.removeEventListener("abort", cancel);
         socket.off("error", reject);
         new NodeSocket(socket).start(opened);
         resolve();

@@ -53,6 +53,9 @@ export interface Address {
 export interface SocketAdapter {
   /** Listens. `accept` is called with each new socket and answers what it is to call. */
   listen(address: Address, accept: (socket: RawSocket) => RawSocketEvents): Promise<RawListener>;
-  /** Connects. `opened` is called when the socket is there and answers what it is to call. */
-  connect(address: Address, opened: (socket: RawSocket) => RawSocketEvents): Promise<void>;
+  /**
+   * Connects. `opened` is called when the socket is there and answers what it is to call. Where the runtime can, the
+   * signal ends the attempt; where not, `opened` may be called after it.
+   */
+  connect(address: Address, opened: (socket: RawSocket) => RawSocketEvents, signal: AbortSignal): Promise<void>;
 }
