@@ -27,8 +27,9 @@ export {
   type VerifyResult,
 } from "./ssl/connection.ts";
 export { SessionCacheMode, SslOption } from "./ssl/constants.ts";
-export { type SessionCounters, SslContext } from "./ssl/context.ts";
-export type { SslContextOptions, VerifyMode } from "./ssl/context_options.ts";
+export { SslContext } from "./ssl/context.ts";
+export type { SessionCounters } from "./ssl/session_counters.ts";
+export type { CertificateOptions, SslContextOptions, VerifyMode } from "./ssl/context_options.ts";
 export { OpenSslError, type OpenSslErrorEntry } from "./ssl/openssl_error.ts";
 export type { ProtocolVersion } from "./ssl/protocol.ts";
 export { ReleasedError, SessionReleasedError } from "./ssl/released_error.ts";
@@ -53,7 +54,12 @@ export { type NearStore, TieredStore, type TieredStoreOptions } from "./cache/ti
 export { ClientSessions } from "./server/client_sessions.ts";
 export { connect, type ConnectOptions } from "./server/connect.ts";
 export { type ConnectionEmitter, httpConnections } from "./server/http_connections.ts";
-export { listen, type Listener, type ListenOptions } from "./server/listen.ts";
+export type { ConnectionLimits } from "./server/limits.ts";
+export { listen, type ListenHandlers } from "./server/listen.ts";
+export type { Server } from "./server/server.ts";
+export type { ServerStats } from "./server/server_stats.ts";
+export type { TlsFacts } from "./server/tls_facts.ts";
+export type { ServerCertificates, TlsServerOptions } from "./server/tls_server_options.ts";
 export { TlsDuplex } from "./server/tls_duplex.ts";
 export type { ConnectionHandler, TlsSocket, TlsSocketHandlers } from "./server/tls_socket.ts";
 export type { WebStreams } from "./server/web_streams.ts";

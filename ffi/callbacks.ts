@@ -19,4 +19,8 @@ export const callbacks = {
   alpnSelect: { parameters: ["pointer", "pointer", "pointer", "pointer", "u32", "pointer"], result: "i32" },
   // void (*SSL_CTX_keylog_cb_func)(const SSL *ssl, const char *line)
   keylog: { parameters: ["pointer", "pointer"], result: "void" },
+  // int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx)
+  acceptAnyCertificate: { parameters: ["i32", "pointer"], result: "i32" },
+  // int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx)
+  acceptVerifiedCertificate: { parameters: ["i32", "pointer"], result: "i32" },
 } as const satisfies Record<string, CallbackPrototype>;

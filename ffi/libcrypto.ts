@@ -90,6 +90,8 @@ export const libcrypto = {
   X509_gmtime_adj: { parameters: ["pointer", "long"], result: "pointer" },
   // int X509_set_pubkey(X509 *x, EVP_PKEY *pkey)
   X509_set_pubkey: { parameters: ["pointer", "pointer"], result: "i32" },
+  // int X509_check_private_key(const X509 *x, const EVP_PKEY *k)
+  X509_check_private_key: { parameters: ["pointer", "pointer"], result: "i32" },
   // X509_NAME *X509_get_subject_name(const X509 *a)
   X509_get_subject_name: { parameters: ["pointer"], result: "pointer" },
   // int X509_get_ext_by_NID(const X509 *x, int nid, int lastpos)

@@ -33,12 +33,12 @@ export const libssl = {
   SSL_CTX_use_certificate: { parameters: ["pointer", "pointer"], result: "i32" },
   // int SSL_CTX_use_PrivateKey(SSL_CTX *ctx, EVP_PKEY *pkey)
   SSL_CTX_use_PrivateKey: { parameters: ["pointer", "pointer"], result: "i32" },
-  // int SSL_CTX_check_private_key(const SSL_CTX *ctx)
-  SSL_CTX_check_private_key: { parameters: ["pointer"], result: "i32" },
   // void SSL_CTX_set_verify(SSL_CTX *ctx, int mode, SSL_verify_cb verify_callback)
   SSL_CTX_set_verify: { parameters: ["pointer", "i32", "pointer"], result: "void" },
   // int SSL_CTX_get_verify_mode(const SSL_CTX *ctx)
   SSL_CTX_get_verify_mode: { parameters: ["pointer"], result: "i32" },
+  // int (*SSL_CTX_get_verify_callback(const SSL_CTX *ctx))(int, X509_STORE_CTX *)
+  SSL_CTX_get_verify_callback: { parameters: ["pointer"], result: "pointer" },
   // int SSL_CTX_set_default_verify_paths(SSL_CTX *ctx)
   SSL_CTX_set_default_verify_paths: { parameters: ["pointer"], result: "i32" },
   // X509_STORE *SSL_CTX_get_cert_store(const SSL_CTX *ctx)
@@ -127,6 +127,8 @@ export const libssl = {
   SSL_set_session_id_context: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   // void SSL_set_verify(SSL *s, int mode, SSL_verify_cb verify_callback): NULL leaves the callback as it is
   SSL_set_verify: { parameters: ["pointer", "i32", "pointer"], result: "void" },
+  // int (*SSL_get_verify_callback(const SSL *s))(int, X509_STORE_CTX *)
+  SSL_get_verify_callback: { parameters: ["pointer"], result: "pointer" },
   // SSL_CTX *SSL_get_SSL_CTX(const SSL *ssl): lent
   SSL_get_SSL_CTX: { parameters: ["pointer"], result: "pointer" },
 

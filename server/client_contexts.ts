@@ -4,7 +4,7 @@ import type { SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode } from "../ssl/constants.ts";
 import { SslContext } from "../ssl/context.ts";
 import type { SslContextOptions } from "../ssl/context_options.ts";
-import { pemOf } from "../ssl/credentials.ts";
+import { pemOf } from "../ssl/pem.ts";
 import type { Session } from "../ssl/session.ts";
 
 /** The options of a context that make sense for the connections of a client whose sessions are kept for it. */

@@ -27,7 +27,10 @@ export function switchContext(reference: ConnectionReference, to: ContextState):
   if (!ssl.SSL_set_SSL_CTX(pointer, to.pointer)) throw openSslError("Cannot use another context for the connection");
   // libssl takes the new one's only where the connection had its old context's, which may have been set anew.
   if (to.idContext.length > 0) ssl.SSL_set_session_id_context(pointer, to.idContext, to.idContext.length);
-  ssl.SSL_set_verify(pointer, ssl.SSL_CTX_get_verify_mode(to.pointer), null);
+  // NULL would leave a callback that lets everybody in where it is.
+  const verify = ssl.SSL_CTX_get_verify_callback(to.pointer) ||
+    ssl.SSL_get_verify_callback(pointer) && trampolines().acceptVerifiedCertificate;
+  ssl.SSL_set_verify(pointer, ssl.SSL_CTX_get_verify_mode(to.pointer), verify);
   if (to === context) reference.borrowed = undefined;
   else {
     relayCallbacks(context, to);

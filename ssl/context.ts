@@ -1,6 +1,4 @@
-import { cString } from "../ffi/memory.ts";
 import type { Null, Pointer } from "../ffi/types.ts";
-import { alpnWireFormat } from "./alpn.ts";
 import { requireBytes } from "./bytes.ts";
 import { calling } from "./calls.ts";
 import type {
@@ -14,72 +12,22 @@ import type {
 } from "./callback_types.ts";
 import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, makeState, stateOf, wrappers } from "./context_state.ts";
-import { SslOption } from "./constants.ts";
-import type { SslContextOptions, VerifyMode } from "./context_options.ts";
-import { pemOf, useAuthorities, useCredentials } from "./credentials.ts";
-import { deriveIdContext } from "./id_context.ts";
+import { configureContext } from "./configure_context.ts";
+import type { SslContextOptions } from "./context_options.ts";
 import { held, library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
-import { protocolName, protocolNumber, type ProtocolVersion } from "./protocol.ts";
+import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
 import { requireSeconds, type Session, sessionPointer } from "./session.ts";
+import { type SessionCounters, sessionCounters } from "./session_counters.ts";
 import { trampolines } from "./trampolines.ts";
-
-/** The twelve counters that libssl keeps of a context's sessions. @see SSL_CTX_sess_number(3) */
-export interface SessionCounters {
-  /** Sessions in the internal cache. */
-  readonly number: number;
-  /** Handshakes begun as a client. */
-  readonly connect: number;
-  /** Handshakes completed as a client. */
-  readonly connectGood: number;
-  /** Renegotiations begun as a client. */
-  readonly connectRenegotiate: number;
-  /** Handshakes begun as a server. */
-  readonly accept: number;
-  /** Handshakes completed as a server. */
-  readonly acceptGood: number;
-  /** Renegotiations begun as a server. */
-  readonly acceptRenegotiate: number;
-  /** Sessions resumed. */
-  readonly hits: number;
-  /** Sessions that the get callback found. */
-  readonly callbackHits: number;
-  /** Sessions that clients proposed and the internal cache did not have. */
-  readonly misses: number;
-  /** Sessions that clients proposed and that had expired. */
-  readonly timeouts: number;
-  /** Sessions removed because the internal cache was full. */
-  readonly cacheFull: number;
-}
-
-// In the order of SSL_CTRL_SESS_NUMBER (20) to SSL_CTRL_SESS_CACHE_FULL (31).
-const counterNames: (keyof SessionCounters)[] = [
-  "number",
-  "connect",
-  "connectGood",
-  "connectRenegotiate",
-  "accept",
-  "acceptGood",
-  "acceptRenegotiate",
-  "hits",
-  "callbackHits",
-  "misses",
-  "timeouts",
-  "cacheFull",
-];
 
 // The commands of SSL_CTX_ctrl() that are macros in C.
 const control = {
-  firstCounter: 20,
   setCacheSize: 42,
   getCacheSize: 43,
   setCacheMode: 44,
   getCacheMode: 45,
-  setGroupsList: 92,
-  setServerNameCallback: 53,
-  setMinVersion: 123,
-  setMaxVersion: 124,
   getMaxVersion: 131,
 };
 
@@ -192,91 +140,12 @@ export class SslContext {
     const context = new SslContext(secret, pointer, makeState(pointer, false));
     try {
       context.#state.role = role;
-      context.#configure(role, options);
+      configureContext(context, context.#state, role, options);
     } catch (error) {
       context.dispose();
       throw error;
     }
     return context;
-  }
-
-  #configure(role: "server" | "client", options: SslContextOptions): void {
-    const { ssl } = library();
-    const pointer = this.#alive();
-    const certificate = pemOf("certificate", options.certificate, options.certificateFile);
-    const privateKey = pemOf("private key", options.privateKey, options.privateKeyFile);
-    const authorities = pemOf(
-      "certificate authorities",
-      options.certificateAuthorities,
-      options.certificateAuthoritiesFile,
-    );
-    let names: Uint8Array | undefined;
-    if (certificate !== undefined) names = useCredentials(pointer, certificate, privateKey, options.passphrase);
-    else if (privateKey !== undefined) throw new TypeError("Cannot use a private key without its certificate");
-
-    if (options.minVersion && options.maxVersion && options.minVersion > options.maxVersion) {
-      throw new RangeError(`Cannot speak ${options.minVersion} at least and ${options.maxVersion} at most`);
-    }
-    if (options.minVersion) this.#setVersion("minimum", control.setMinVersion, options.minVersion);
-    if (options.maxVersion) this.#setVersion("maximum", control.setMaxVersion, options.maxVersion);
-    this.#setText("cipher list", options.cipherList, (text) => ssl.SSL_CTX_set_cipher_list(pointer, text));
-    this.#setText("cipher suites", options.cipherSuites, (text) => ssl.SSL_CTX_set_ciphersuites(pointer, text));
-    this.#setText(
-      "groups",
-      options.groups,
-      (text) => ssl.SSL_CTX_ctrl_buffer(pointer, control.setGroupsList, 0, text),
-    );
-    if (role === "server") ssl.SSL_CTX_callback_ctrl(pointer, control.setServerNameCallback, trampolines().serverName);
-    if (options.alpnProtocols) this.#setAlpn(role, options.alpnProtocols);
-
-    const verify = options.verify ?? (role === "client" ? "require" : "none");
-    if (authorities !== undefined) useAuthorities(pointer, authorities, role === "server");
-    else if (verify !== "none" && ssl.SSL_CTX_set_default_verify_paths(pointer) !== 1) {
-      throw openSslError("Cannot use the system's certificate authorities");
-    }
-    ssl.SSL_CTX_set_verify(pointer, verifyNumber(verify), null);
-
-    // Without one, nothing resumes where client certificates are asked for. A client keeps to one: its sessions may
-    // outlive what it trusts today, and it refuses those of another.
-    const derive = () => role === "server" ? deriveIdContext(names, verify, authorities) : "openssl-sessions";
-    this.setSessionIdContext(options.sessionIdContext ?? derive());
-    if (options.sessionCacheMode !== undefined) this.sessionCacheMode = options.sessionCacheMode;
-    if (options.sessionCacheSize !== undefined) this.sessionCacheSize = options.sessionCacheSize;
-    if (options.sessionTimeout !== undefined) this.sessionTimeout = options.sessionTimeout;
-    if (options.numTickets !== undefined) this.numTickets = options.numTickets;
-    // A client could have the server shake hands again and again, which costs the server more than the client.
-    if (role === "server") this.setOptions(SslOption.NoRenegotiation);
-    if (options.options !== undefined) this.setOptions(options.options);
-    if (options.keylog) this.setKeylogCallback(options.keylog);
-  }
-
-  #setVersion(which: string, command: number, version: NonNullable<SslContextOptions["minVersion"]>): void {
-    if (Number(library().ssl.SSL_CTX_ctrl(this.#alive(), command, protocolNumber(version), null)) !== 1) {
-      throw openSslError(`Cannot set the ${which} protocol version to ${version}`);
-    }
-  }
-
-  #setText(what: string, value: string | undefined, set: (text: Uint8Array) => number | bigint): void {
-    if (value === undefined) return;
-    if (Number(set(cString(value))) !== 1) throw openSslError(`Cannot set the ${what} to ${JSON.stringify(value)}`);
-  }
-
-  #setAlpn(role: "server" | "client", protocols: readonly string[]): void {
-    const { ssl, crypto, memory } = library();
-    const list = alpnWireFormat(protocols);
-    if (role === "client") {
-      // This one answers 0 for success.
-      if (ssl.SSL_CTX_set_alpn_protos(this.#alive(), list, list.length) !== 0) {
-        throw openSslError(`Cannot offer the ALPN protocols ${protocols.join(", ")}`);
-      }
-      return;
-    }
-    // libssl is told a place inside this list, so it lies in C's memory for as long as the context does.
-    const copy = crypto.CRYPTO_malloc(list.length, null, 0);
-    if (!copy) throw openSslError("Cannot keep the list of ALPN protocols");
-    memory.writeBytes(copy, list, list.length);
-    this.#state.alpn = { list: copy, length: list.length };
-    ssl.SSL_CTX_set_alpn_select_cb(this.#alive(), trampolines().alpnSelect, null);
   }
 
   #alive(): Pointer {
@@ -416,6 +285,14 @@ export class SslContext {
     this.#state.idContext = new Uint8Array(bytes);
   }
 
+  /**
+   * The names in the alternative names of its certificates: DNS names in lower case, with `*` where they have it, and IP
+   * addresses. Empty where it was made by other code.
+   */
+  get serverNames(): readonly string[] {
+    return this.#state.serverNames;
+  }
+
   /** The newest protocol that it speaks; undefined for the newest there is. @see SSL_CTX_get_max_proto_version(3) */
   get maxVersion(): ProtocolVersion | undefined {
     const number = Number(library().ssl.SSL_CTX_ctrl(this.#alive(), control.getMaxVersion, 0, null));
@@ -534,14 +411,7 @@ export class SslContext {
 
   /** The counters as they stand. @see SSL_CTX_sess_number(3) */
   counters(): SessionCounters {
-    const pointer = this.#alive();
-    const { ssl } = library();
-    return Object.fromEntries(
-      counterNames.map((name, index) => [
-        name,
-        Number(ssl.SSL_CTX_ctrl(pointer, control.firstCounter + index, 0, null)),
-      ]),
-    ) as unknown as SessionCounters;
+    return sessionCounters(this.#alive());
   }
 
   /**
@@ -570,21 +440,6 @@ function free(state: ContextState): void {
     library().ssl.SSL_CTX_free(state.pointer);
     held.contexts--;
   }, "context freed");
-}
-
-function verifyNumber(mode: VerifyMode): number {
-  switch (mode) {
-    case "none":
-      return 0;
-    case "request":
-      return 1; // SSL_VERIFY_PEER
-    case "require":
-      return 3; // and SSL_VERIFY_FAIL_IF_NO_PEER_CERT, which clients ignore
-    default:
-      throw new RangeError(
-        `${JSON.stringify(mode satisfies never)} is no verify mode; there are none, request, require`,
-      );
-  }
 }
 
 function requireCount(what: string, count: number): void {

@@ -4,8 +4,8 @@ import type { ProtocolVersion } from "./protocol.ts";
 /** Whether the other side must show a certificate that can be verified: not asked, asked, or required. */
 export type VerifyMode = "none" | "request" | "require";
 
-/** The options of {@linkcode SslContext.server} and {@linkcode SslContext.client}. */
-export interface SslContextOptions {
+/** A certificate, and what goes with it. */
+export interface CertificateOptions {
   /** The certificate as PEM text, the issuers' certificates after it. */
   certificate?: string;
   /** A file with the same. */
@@ -16,6 +16,15 @@ export interface SslContextOptions {
   privateKeyFile?: string | URL;
   /** The passphrase of an encrypted private key. */
   passphrase?: string;
+}
+
+/** The options of {@linkcode SslContext.server} and {@linkcode SslContext.client}. */
+export interface SslContextOptions extends CertificateOptions {
+  /**
+   * Certificates with keys of other types for the same names, each with its own chain: RSA beside ECDSA. The one that
+   * the other side can do with is chosen.
+   */
+  moreCertificates?: readonly CertificateOptions[];
   /** The oldest protocol to speak; by default OpenSSL's own, which the system's configuration sets. */
   minVersion?: ProtocolVersion;
   /** The newest protocol to speak; by default the newest there is. */
@@ -30,13 +39,18 @@ export interface SslContextOptions {
   alpnProtocols?: readonly string[];
   /** Whether the other side must show a certificate; by default `"require"` for clients, `"none"` for servers. */
   verify?: VerifyMode;
+  /**
+   * Whether a certificate that was asked for and cannot be verified ends the handshake; by default true. With false, any
+   * gets in, and {@linkcode SslConnection.verifyResult} tells the verdict. `verify: "require"` wants one all the same.
+   */
+  rejectUnauthorized?: boolean;
   /** The certificates to trust, as PEM text; by default the system's where anything is verified. */
   certificateAuthorities?: string;
   /** A file with the same. */
   certificateAuthoritiesFile?: string | URL;
   /**
    * What a session must have been made under to resume here, 1 to 32 bytes; by default a hash of the server's names, its
-   * verify mode and its certificate authorities.
+   * verify mode, whether it rejects whom it cannot verify, and its certificate authorities.
    */
   sessionIdContext?: string | Uint8Array;
   /** What is cached: a combination of {@linkcode SessionCacheMode}; by default OpenSSL's, `Server`. */

@@ -35,6 +35,8 @@ export class ContextState {
   idContext: Uint8Array = new Uint8Array();
   /** The server's protocols in the wire's form, in C's memory. */
   alpn: { readonly list: Pointer; readonly length: number } | undefined;
+  /** The DNS names and IP addresses that its certificates are for. */
+  serverNames: readonly string[] = [];
   /** Connections of other contexts use its certificates: libssl looks for some of their callbacks here. */
   isBorrowed = false;
   /** How many remove callbacks are under way. libssl up to 3.5 holds the context's lock meanwhile. */

@@ -1,38 +1,51 @@
-import { readFileSync } from "node:fs";
 import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { namesOf } from "./certificate.ts";
-import { readPem } from "./bio.ts";
+import type { CertificateOptions, SslContextOptions } from "./context_options.ts";
+import type { ContextState } from "./context_state.ts";
 import { library } from "./library.ts";
-import { clearErrors, openSslError } from "./openssl_error.ts";
-
-/** PEM text from an option or from the file that another option names. */
-export function pemOf(what: string, text: string | undefined, file: string | URL | undefined): string | undefined {
-  if (file === undefined) return text;
-  if (text !== undefined) throw new TypeError(`Cannot use both a ${what} and a ${what} file: give one`);
-  try {
-    return readFileSync(file, "utf8");
-  } catch (cause) {
-    throw new Error(`Cannot read the ${what} file ${file}: ${(cause as Error).message}`, { cause });
-  }
-}
+import { openSslError } from "./openssl_error.ts";
+import { freeCertificates, pemOf, readCertificates, readPem } from "./pem.ts";
+import { serverNamesIn } from "./server_names.ts";
 
 /**
- * Gives the context a certificate, the chain that follows it in the text, and its private key.
+ * Gives the context its certificates, each with its chain and its private key.
  *
- * @returns the certificate's names, in DER
+ * @returns the certificates' names, in DER
  */
-export function useCredentials(
-  context: Pointer,
-  certificate: string,
-  privateKey: string | undefined,
-  passphrase: string | undefined,
-): Uint8Array {
+export function useCertificates(state: ContextState, options: SslContextOptions): Uint8Array[] {
+  const all = [options, ...options.moreCertificates ?? []];
+  const names = all.map((one) => useCertificate(state, one)).filter((names) => names !== undefined);
+  if (names.length === 0 && all.length === 1) return [];
+  if (names.length < all.length) throw new TypeError("Cannot use more certificates: one of them is not given");
+  // One of the same type has taken the other's place.
+  if (names.length > 1 && countCertificates(state.pointer) < names.length) {
+    throw new TypeError("Cannot use two certificates with keys of one type: a context has one for each");
+  }
+  state.serverNames = Object.freeze([...new Set(names.flatMap(serverNamesIn))]);
+  return names;
+}
+
+function countCertificates(context: Pointer): number {
   const { ssl } = library();
+  const setCurrent = 117, first = 1, next = 2; // SSL_CTRL_SET_CURRENT_CERT
+  let count = 0;
+  while (Number(ssl.SSL_CTX_ctrl(context, setCurrent, count === 0 ? first : next, null)) === 1) count++;
+  return count;
+}
+
+/** Gives it one of them, where there is one: the certificate, the chain that follows in the text, and the key. */
+function useCertificate(state: ContextState, options: CertificateOptions): Uint8Array | undefined {
+  const { ssl } = library();
+  const context = state.pointer;
+  const certificate = pemOf("certificate", options.certificate, options.certificateFile);
+  const privateKey = pemOf("private key", options.privateKey, options.privateKeyFile);
+  if (certificate === undefined) {
+    if (privateKey !== undefined) throw new TypeError("Cannot use a private key without its certificate");
+    return undefined;
+  }
   const [leaf, ...chain] = readCertificates("certificate", certificate);
-  let names: Uint8Array;
   try {
-    names = namesOf(leaf!);
     if (ssl.SSL_CTX_use_certificate(context, leaf!) !== 1) throw openSslError("Cannot use the certificate");
     for (const issuer of chain) {
       const addToChain = 89, countReference = 1; // SSL_CTRL_CHAIN_CERT
@@ -40,15 +53,15 @@ export function useCredentials(
         throw openSslError("Cannot use a certificate of the chain");
       }
     }
+    // A file that holds both is common.
+    usePrivateKey(context, leaf!, privateKey ?? certificate, options.passphrase);
+    return namesOf(leaf!);
   } finally {
     freeCertificates([leaf!, ...chain]);
   }
-  // A file that holds both is common.
-  usePrivateKey(context, privateKey ?? certificate, passphrase);
-  return names;
 }
 
-function usePrivateKey(context: Pointer, pem: string, passphrase: string | undefined): void {
+function usePrivateKey(context: Pointer, certificate: Pointer, pem: string, passphrase: string | undefined): void {
   const { ssl, crypto } = library();
   const encrypted = /-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED/.test(pem);
   if (encrypted && passphrase === undefined) {
@@ -66,54 +79,11 @@ function usePrivateKey(context: Pointer, pem: string, passphrase: string | undef
     );
   }
   try {
-    // A key of another kind than the certificate's goes to a place of its own, and only the second call minds.
-    if (ssl.SSL_CTX_use_PrivateKey(context, key) !== 1 || ssl.SSL_CTX_check_private_key(context) !== 1) {
+    // First, as a key of another type than the certificate's goes to a place of its own.
+    if (crypto.X509_check_private_key(certificate, key) !== 1 || ssl.SSL_CTX_use_PrivateKey(context, key) !== 1) {
       throw openSslError("Cannot use the private key: it does not belong to the certificate");
     }
   } finally {
     crypto.EVP_PKEY_free(key);
   }
-}
-
-/** Has the context trust these certificates, and name them to clients that it asks for one. */
-export function useAuthorities(context: Pointer, pem: string, server: boolean): void {
-  const { ssl, crypto } = library();
-  const authorities = readCertificates("certificate authorities", pem);
-  try {
-    const store = ssl.SSL_CTX_get_cert_store(context);
-    for (const authority of authorities) {
-      if (
-        crypto.X509_STORE_add_cert(store, authority) !== 1 ||
-        (server && ssl.SSL_CTX_add_client_CA(context, authority) !== 1)
-      ) {
-        throw openSslError("Cannot trust a certificate authority");
-      }
-    }
-  } finally {
-    freeCertificates(authorities);
-  }
-}
-
-/** All certificates in the text, one at least. */
-function readCertificates(what: string, pem: string): Pointer[] {
-  const { crypto } = library();
-  const certificates: Pointer[] = [];
-  const noPassphrase = cString("");
-  readPem(pem, (bio) => {
-    const next = () => crypto.PEM_read_bio_X509(bio, null, null, noPassphrase);
-    for (let certificate = next(); certificate; certificate = next()) certificates.push(certificate);
-  });
-  if (certificates.length === 0) throw openSslError(`Cannot read the ${what} from PEM`);
-  const rest = pem.match(/-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/g)!.length - certificates.length;
-  if (rest > 0) {
-    freeCertificates(certificates);
-    throw openSslError(`Cannot read the ${what} from PEM: number ${certificates.length + 1} is damaged`);
-  }
-  // Reading stops at the end of the text, which libcrypto counts as an error.
-  clearErrors();
-  return certificates;
-}
-
-function freeCertificates(certificates: Pointer[]): void {
-  for (const certificate of certificates) library().crypto.X509_free(certificate);
 }

@@ -16,3 +16,21 @@ export function encodeDer(what: string, encode: (out: BigUint64Array) => number)
   crypto.CRYPTO_clear_free(pointer, length, null, 0);
   return der;
 }
+
+/** What lies in DER side by side: each element's tag and content. Undefined where it is damaged. */
+export function derElements(der: Uint8Array): { tag: number; content: Uint8Array }[] | undefined {
+  const elements: { tag: number; content: Uint8Array }[] = [];
+  for (let at = 0; at < der.length;) {
+    const tag = der[at]!;
+    let length = der[at + 1]!;
+    at += 2;
+    if (length >= 0x80) {
+      const end = at + (length & 0x7f);
+      for (length = at === end ? NaN : 0; at < end; at++) length = length * 256 + der[at]!;
+    }
+    if (!(at + length <= der.length)) return undefined;
+    elements.push({ tag, content: der.subarray(at, at + length) });
+    at += length;
+  }
+  return elements;
+}

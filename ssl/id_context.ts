@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { VerifyMode } from "./context_options.ts";
 
@@ -6,17 +7,22 @@ import type { VerifyMode } from "./context_options.ts";
  * answer to the same names and let in the same clients. A session never gets its client in where that client would not
  * get in by itself (CVE-2025-23419 was that). A renewed certificate of the same names changes nothing.
  *
- * @param names the certificate's names in DER: the same in every runtime
+ * @param names the certificates' names in DER: the same in every runtime. It does not matter how many certificates have
+ *   the same, nor their order
  * @param authorities the certificate authorities as PEM text
  */
 export function deriveIdContext(
-  names: Uint8Array | undefined,
+  names: readonly Uint8Array[],
   verify: VerifyMode,
+  rejectUnauthorized: boolean,
   authorities: string | undefined,
 ): Uint8Array {
   const hash = createHash("sha256").update("openssl-sessions");
-  if (names) hash.update(`\0names ${names.length}\0`).update(names);
+  for (const name of new Set(names.map((name) => Buffer.from(name).toString("hex")).sort())) {
+    hash.update(`\0names ${name.length / 2}\0`).update(name, "hex");
+  }
   // Without a look at client certificates it does not matter who could have signed them.
+  if (verify !== "none" && !rejectUnauthorized) hash.update("\0unverified");
   if (verify !== "none") hash.update(`\0verify ${verify}\0${blocksOf(authorities ?? "").join()}`);
   return hash.digest();
 }

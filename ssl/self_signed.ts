@@ -1,6 +1,6 @@
 import { cString } from "../ffi/memory.ts";
 import type { Null, Pointer } from "../ffi/types.ts";
-import { writePem } from "./bio.ts";
+import { writePem } from "./pem.ts";
 import { library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
 

@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
-import { readPem, writePem } from "./bio.ts";
+import { readPem, writePem } from "./pem.ts";
 import { requireBytes } from "./bytes.ts";
 import { whenUnwound } from "./calls.ts";
 import { certificateOf } from "./certificate.ts";

@@ -36,6 +36,8 @@ whenOpened(({ adapter }: OpenSsl) => {
     generateSessionId: adapter.trampoline(callbacks.generateSessionId, generateSessionId),
     alpnSelect: adapter.trampoline(callbacks.alpnSelect, alpnSelect),
     keylog: adapter.trampoline(callbacks.keylog, keylog),
+    acceptAnyCertificate: adapter.trampoline(callbacks.acceptAnyCertificate, () => 1),
+    acceptVerifiedCertificate: adapter.trampoline(callbacks.acceptVerifiedCertificate, (isVerified) => isVerified),
   };
   made = Object.fromEntries(
     Object.entries(all).map(([kind, { pointer }]) => [kind, pointer]),
