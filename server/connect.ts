@@ -98,6 +98,9 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
   if (!(handshakeTimeout > 0 && handshakeTimeout <= 0x7fffffff)) {
     throw new RangeError(`Cannot wait ${handshakeTimeout} ms for a handshake: it takes 1 to 2147483647`);
   }
+  if (typeof hostname !== "string" || hostname === "") {
+    throw new TypeError("Cannot connect without a hostname: give the server's name or address");
+  }
   if (typeof serverName !== "string" || serverName === "") {
     throw new TypeError("Cannot connect without a server name: no name would be looked for in the certificate");
   }
