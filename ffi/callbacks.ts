@@ -23,4 +23,8 @@ export const callbacks = {
   acceptAnyCertificate: { parameters: ["i32", "pointer"], result: "i32" },
   // int (*SSL_verify_cb)(int preverify_ok, X509_STORE_CTX *x509_ctx)
   acceptVerifiedCertificate: { parameters: ["i32", "pointer"], result: "i32" },
+  // int (*tlsextStatusCb)(SSL *s, void *arg)
+  certificateStatus: { parameters: ["pointer", "pointer"], result: "i32" },
+  // void (*callback)(const SSL *ssl, int type, int val)
+  info: { parameters: ["pointer", "i32", "i32"], result: "void" },
 } as const satisfies Record<string, CallbackPrototype>;

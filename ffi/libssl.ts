@@ -134,6 +134,12 @@ export const libssl = {
 
   // long SSL_ctrl(SSL *ssl, int cmd, long larg, void *parg)
   SSL_ctrl: { parameters: ["pointer", "i32", "long", "buffer"], result: "long" },
+  // long SSL_ctrl(SSL *ssl, int cmd, long larg, void *parg)
+  SSL_ctrl_pointer: { symbol: "SSL_ctrl", parameters: ["pointer", "i32", "long", "pointer"], result: "long" },
+  // X509 *SSL_get_certificate(const SSL *ssl): lent
+  SSL_get_certificate: { parameters: ["pointer"], result: "pointer" },
+  // void SSL_set_info_callback(SSL *ssl, void (*callback)(const SSL *ssl, int type, int val))
+  SSL_set_info_callback: { parameters: ["pointer", "pointer"], result: "void" },
   // int SSL_set1_host(SSL *s, const char *host)
   SSL_set1_host: { parameters: ["pointer", "buffer"], result: "i32" },
   // X509_VERIFY_PARAM *SSL_get0_param(SSL *ssl)

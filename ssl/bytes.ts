@@ -21,16 +21,16 @@ export function requireBytes(what: string, bytes: Uint8Array): number {
  * user's array away.
  */
 export class PrivateArray {
-  readonly #length: number;
+  readonly length: number;
   #spare: Uint8Array | undefined;
 
   constructor(length: number) {
-    this.#length = length;
+    this.length = length;
   }
 
   /** Takes it, or a new one where it is in use. */
   take(): Uint8Array {
-    const array = this.#spare ?? new Uint8Array(this.#length);
+    const array = this.#spare ?? new Uint8Array(this.length);
     this.#spare = undefined;
     return array;
   }

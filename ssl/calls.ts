@@ -18,6 +18,8 @@ export interface Caller {
   /** The callbacks of the context it was made with. */
   readonly context: ContextState;
   readonly connection: SslConnection;
+  /** What came after the handshake and was no data, in a row. */
+  controlMessages: number;
 }
 
 let active: Caller | undefined;

@@ -1,20 +1,29 @@
 import type { X509Certificate } from "node:crypto";
-import { isIP } from "node:net";
-import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
-import { memoryBio } from "./bio.ts";
 import { PrivateArray, requireBytes } from "./bytes.ts";
 import { type Caller, calling, enter, leave } from "./calls.ts";
-import { certificateOf } from "./certificate.ts";
+import {
+  alpnProtocolOf,
+  type CipherNames,
+  cipherNamesOf,
+  exportKeyingMaterial,
+  peerCertificateOf,
+  type VerifyResult,
+  verifyResultOf,
+} from "./connection_facts.ts";
 import { contextPointer, contextState, type SslContext } from "./context.ts";
 import { type ConnectionReference, freeConnection, switchContext } from "./connection_reference.ts";
 import { holdContext } from "./context_reference.ts";
 import { type ContextState, wrappers } from "./context_state.ts";
 import { held, library } from "./library.ts";
+import { expectServerName, newSsl } from "./new_ssl.ts";
 import { clearErrors, OpenSslError, openSslError } from "./openssl_error.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
 import { ownSession, type Session, sessionPointer } from "./session.ts";
+import { trampolines } from "./trampolines.ts";
+
+export type { CipherNames, VerifyResult } from "./connection_facts.ts";
 
 /** The options of {@linkcode SslConnection.client}. */
 export interface ClientConnectionOptions {
@@ -25,24 +34,6 @@ export interface ClientConnectionOptions {
   serverName?: string;
   /** A session to resume. It stays yours. */
   session?: Session;
-}
-
-/** How the verification of the other side's certificate ended. */
-export interface VerifyResult {
-  /** 0 for a verified certificate, and for none where none was asked for. See openssl-verification-options(1). */
-  readonly code: number;
-  /** The same in words: `ok`, `self-signed certificate`. */
-  readonly reason: string;
-}
-
-/** A cipher suite by its names. */
-export interface CipherNames {
-  /** OpenSSL's name: `ECDHE-RSA-AES128-GCM-SHA256`. */
-  readonly name: string;
-  /** The RFCs' name: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256`. */
-  readonly standardName: string;
-  /** The first version of the protocol that has it: `TLSv1.2`. */
-  readonly version: string;
 }
 
 /**
@@ -63,6 +54,11 @@ const secret = Symbol("SslConnection");
 
 /** Has something done when the connection ends. It must not throw. For this library's own use. */
 export let onConnectionEnd: (connection: SslConnection, action: () => void) => void;
+/**
+ * Reads plaintext as {@linkcode SslConnection.read} does, into an array of its own: undefined if more ciphertext is
+ * needed, null if the other side has ended its part. For this library's own use.
+ */
+export let readPlaintext: (connection: SslConnection) => Uint8Array | null | undefined;
 /** Whether it is lent to one callback, for an SSL that other code made. Nothing can be remembered of it. */
 export let isLentConnection: (connection: SslConnection) => boolean;
 /** Has a client's connection offer a session, before its handshake begins. The session stays the caller's. */
@@ -112,6 +108,7 @@ export class SslConnection {
   readonly #caller: Caller;
   /** As libssl has it: what the context had when the connection was made of it. */
   #idContext: Uint8Array;
+  #isServer = false;
   #established = false;
   #held = 0;
   #onEnd: (() => void) | undefined;
@@ -128,7 +125,13 @@ export class SslConnection {
     this.#pointer = pointer;
     this.#own = context && { pointer, context, borrowed: undefined };
     this.#idContext = context?.idContext ?? new Uint8Array();
-    this.#caller = { pointer, key: library().memory.keyOf(pointer), context: context!, connection: this };
+    this.#caller = {
+      pointer,
+      key: library().memory.keyOf(pointer),
+      context: context!,
+      connection: this,
+      controlMessages: 0,
+    };
     if (!this.#own) return;
     held.connections++;
     holdContext(this.#own.context);
@@ -139,6 +142,7 @@ export class SslConnection {
     onConnectionEnd = (connection, action) => connection.#onEnd = action;
     isLentConnection = (connection) => !connection.#own;
     offerSession = (connection, session) => connection.#offer(session);
+    readPlaintext = (connection) => connection.#read(scratch.length);
     wrappers.useContext = (connection, context) => connection.#useContext(context);
     wrappers.connection = (ssl) => {
       const connection = new SslConnection(secret, ssl, undefined);
@@ -167,7 +171,7 @@ export class SslConnection {
   static client(context: SslContext, options: ClientConnectionOptions = {}): SslConnection {
     const connection = SslConnection.#make("client", context);
     try {
-      if (options.serverName) connection.#setServerName(options.serverName);
+      if (options.serverName) expectServerName(connection.#alive(), options.serverName);
       if (options.session) connection.#offer(options.session);
       return connection;
     } catch (error) {
@@ -177,33 +181,16 @@ export class SslConnection {
   }
 
   static #make(role: "server" | "client", context: SslContext): SslConnection {
-    const { ssl, crypto } = library();
-    const contextOf = contextPointer(context);
+    const pointer = contextPointer(context);
     const state = contextState(context);
     if (state.role && state.role !== role) {
       throw new TypeError(`Cannot make a ${role}'s connection of a ${state.role}'s context`);
     }
-    const input = memoryBio();
-    let output: Pointer;
-    try {
-      output = memoryBio();
-    } catch (error) {
-      crypto.BIO_free(input);
-      throw error;
-    }
-    const pointer = ssl.SSL_new(contextOf);
-    if (!pointer) {
-      crypto.BIO_free(input);
-      crypto.BIO_free(output);
-      throw openSslError("Cannot make an SSL");
-    }
-    // The SSL frees both.
-    ssl.SSL_set_bio(pointer, input, output);
-    if (role === "server") ssl.SSL_set_accept_state(pointer);
-    else ssl.SSL_set_connect_state(pointer);
-    const connection = new SslConnection(secret, pointer, state);
-    connection.#input = input;
-    connection.#output = output;
+    const made = newSsl(role, pointer);
+    const connection = new SslConnection(secret, made.pointer, state);
+    connection.#input = made.input;
+    connection.#output = made.output;
+    connection.#isServer = role === "server";
     return connection;
   }
 
@@ -211,22 +198,6 @@ export class SslConnection {
     const session = sessionPointer(offered);
     if (calling(() => library().ssl.SSL_set_session(this.#alive(), session)) !== 1) {
       throw openSslError("Cannot use this session for the connection");
-    }
-  }
-
-  #setServerName(name: string): void {
-    const { ssl, crypto } = library();
-    const pointer = this.#alive();
-    const text = cString(name);
-    if (isIP(name)) {
-      if (crypto.X509_VERIFY_PARAM_set1_ip_asc(ssl.SSL_get0_param(pointer), text) !== 1) {
-        throw openSslError(`Cannot expect the address ${name}`);
-      }
-      return;
-    }
-    const setHostName = 55, hostName = 0; // SSL_set_tlsext_host_name
-    if (Number(ssl.SSL_ctrl(pointer, setHostName, hostName, text)) !== 1 || ssl.SSL_set1_host(pointer, text) !== 1) {
-      throw openSslError(`Cannot expect the server name ${JSON.stringify(name)}`);
     }
   }
 
@@ -353,7 +324,7 @@ export class SslConnection {
     try {
       result = ssl.SSL_do_handshake(pointer);
       // Also where a callback threw.
-      if (result === 1) this.#established = true;
+      if (result === 1 && !this.#established) this.#establish(pointer);
     } finally {
       this.#leave(outer);
     }
@@ -367,6 +338,11 @@ export class SslConnection {
       default:
         throw this.#handshakeError();
     }
+  }
+
+  #establish(pointer: Pointer): void {
+    this.#established = true;
+    if (this.#isServer) library().ssl.SSL_set_info_callback(pointer, trampolines().info);
   }
 
   #handshakeError(): OpenSslError {
@@ -388,31 +364,46 @@ export class SslConnection {
    * @see SSL_read(3)
    */
   read(buffer: Uint8Array): number | null {
-    const pointer = this.#idle("read");
+    this.#idle("read");
     const space = requireBytes("this buffer", buffer);
-    if (this.#unreported) return this.#report(buffer, space, this.#unreported);
     if (space === 0) return 0;
+    const bytes = this.#read(space);
+    if (!bytes) return bytes === null ? null : 0;
+    // The callbacks that a read runs could have taken the buffer away.
+    const length = Math.min(requireBytes("this buffer", buffer), bytes.length);
+    if (length > 0) Uint8Array.prototype.set.call(buffer, bytes.subarray(0, length));
+    if (length < bytes.length) this.#unreported = bytes.subarray(length);
+    return length;
+  }
+
+  /** An array of its own with at most `space` bytes that were read; more only of what was read earlier. */
+  #read(space: number): Uint8Array | null | undefined {
+    const pointer = this.#idle("read");
+    if (this.#unreported) return this.#report();
     const { ssl } = library();
     clearErrors();
     let result = 0;
-    // The callbacks that a read runs could take the user's buffer away from under it.
+    // The callbacks could take the user's buffer away from under it.
     const plaintext = scratch.take();
     const outer = this.#enter();
     try {
       result = ssl.SSL_read(pointer, plaintext, Math.min(space, plaintext.length));
-      if (result > 0) this.#unreported = plaintext.slice(0, result);
+      if (result > 0) {
+        this.#unreported = plaintext.slice(0, result);
+        this.#caller.controlMessages = 0;
+      }
       // A read ends the handshake too, and so does one whose callback threw.
-      if (!this.#established && this.#pointer) this.#established = ssl.SSL_is_init_finished(pointer) === 1;
+      if (!this.#established && this.#pointer && ssl.SSL_is_init_finished(pointer) === 1) this.#establish(pointer);
     } finally {
       scratch.give(plaintext);
       this.#leave(outer);
     }
-    if (this.#unreported) return this.#report(buffer, requireBytes("this buffer", buffer), this.#unreported);
+    if (this.#unreported) return this.#report();
     switch (ssl.SSL_get_error(this.#alive(), result)) {
       case sslError.wantRead:
       case sslError.wantWrite:
       case sslError.wantClientHello:
-        return 0;
+        return undefined;
       case sslError.zeroReturn:
         return null;
       default:
@@ -420,13 +411,10 @@ export class SslConnection {
     }
   }
 
-  /** Moves what was read to the user, and keeps what does not fit. */
-  #report(buffer: Uint8Array, space: number, bytes: Uint8Array): number {
-    if (space === 0) return 0;
-    const length = Math.min(space, bytes.length);
-    Uint8Array.prototype.set.call(buffer, bytes.subarray(0, length));
-    this.#unreported = length < bytes.length ? bytes.subarray(length) : undefined;
-    return length;
+  #report(): Uint8Array | undefined {
+    const bytes = this.#unreported;
+    this.#unreported = undefined;
+    return bytes;
   }
 
   /**
@@ -518,6 +506,16 @@ export class SslConnection {
     return this.#established;
   }
 
+  /**
+   * How many messages that are no data a client has sent in a row since its handshake: KeyUpdates of TLS 1.3, those that
+   * ask for one in return counting twice, and attempts to renegotiate, which are refused, up to TLS 1.2. Data that is
+   * read sets it to 0; a client's end has 0 always. A client that goes on and on costs work and sends nothing: end the
+   * connection.
+   */
+  get controlMessages(): number {
+    return this.#caller.controlMessages;
+  }
+
   /** The protocol that was negotiated: `TLSv1.3`. @see SSL_version(3) */
   get protocol(): ProtocolVersion {
     return protocolName(library().ssl.SSL_version(this.#alive()));
@@ -536,25 +534,12 @@ export class SslConnection {
    * @see SSL_CIPHER_standard_name(3)
    */
   get cipherNames(): CipherNames | undefined {
-    const { ssl, memory } = library();
-    const cipher = ssl.SSL_get_current_cipher(this.#alive());
-    if (!cipher) return undefined;
-    const name = memory.readString(ssl.SSL_CIPHER_get_name(cipher))!;
-    return {
-      name,
-      standardName: memory.readString(ssl.SSL_CIPHER_standard_name(cipher)) ?? name,
-      version: memory.readString(ssl.SSL_CIPHER_get_version(cipher))!,
-    };
+    return cipherNamesOf(this.#alive());
   }
 
   /** The application protocol (ALPN) that was agreed on: `h2`. @see SSL_get0_alpn_selected(3) */
   get alpnProtocol(): string | undefined {
-    const { ssl, memory } = library();
-    const name = new BigUint64Array(1);
-    const length = new Uint32Array(1);
-    ssl.SSL_get0_alpn_selected(this.#alive(), name, length);
-    const pointer = memory.pointerIn(name);
-    return pointer ? new TextDecoder().decode(memory.readBytes(pointer, length[0]!)) : undefined;
+    return alpnProtocolOf(this.#alive());
   }
 
   /** The server name (SNI) that the client asked for. @see SSL_get_servername(3) */
@@ -582,14 +567,7 @@ export class SslConnection {
 
   /** The certificate that the other side showed, without its chain. @see SSL_get1_peer_certificate(3) */
   get peerCertificate(): X509Certificate | undefined {
-    const { ssl, crypto } = library();
-    const get = ssl.SSL_get1_peer_certificate ?? ssl.SSL_get_peer_certificate!;
-    const pointer = get(this.#alive());
-    try {
-      return certificateOf(pointer);
-    } finally {
-      if (pointer) crypto.X509_free(pointer);
-    }
+    return peerCertificateOf(this.#alive());
   }
 
   /** Whether this side asks the other for a certificate. A client always gets one. @see SSL_get_verify_mode(3) */
@@ -610,35 +588,13 @@ export class SslConnection {
    */
   exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Uint8Array {
     const pointer = this.#alive();
-    if (!Number.isInteger(length) || length < 1 || length > 65_536) {
-      throw new RangeError(`Cannot export ${length} bytes of keying material: it takes 1 to 65536`);
-    }
     if (!this.#established) throw new Error("Cannot export keying material: the handshake is not over");
-    const text = cString(label);
-    // C gets no empty buffer.
-    const bound = new Uint8Array((context ? requireBytes("this context", context) : 0) + 1);
-    if (context) bound.set(context);
-    const material = new Uint8Array(length);
-    clearErrors();
-    const answer = library().ssl.SSL_export_keying_material(
-      pointer,
-      material,
-      length,
-      text,
-      text.length - 1,
-      bound,
-      bound.length - 1,
-      context ? 1 : 0,
-    );
-    if (answer !== 1) throw openSslError(`Cannot export keying material for ${JSON.stringify(label)}`);
-    return material;
+    return exportKeyingMaterial(pointer, length, label, context);
   }
 
   /** How the verification of the other side's certificate ended. @see SSL_get_verify_result(3) */
   get verifyResult(): VerifyResult {
-    const { ssl, crypto, memory } = library();
-    const code = Number(ssl.SSL_get_verify_result(this.#alive()));
-    return { code, reason: memory.readString(crypto.X509_verify_cert_error_string(code))! };
+    return verifyResultOf(this.#alive());
   }
 
   /**

@@ -16,6 +16,13 @@ export interface CertificateOptions {
   privateKeyFile?: string | URL;
   /** The passphrase of an encrypted private key. */
   passphrase?: string;
+  /**
+   * What the certificate's issuer says of it (OCSP), in DER: sent to clients that ask for it, so that they need not ask
+   * the issuer. It is sent as it is, also when its time is over.
+   */
+  ocspResponse?: Uint8Array;
+  /** A file with the same. */
+  ocspResponseFile?: string | URL;
 }
 
 /** The options of {@linkcode SslContext.server} and {@linkcode SslContext.client}. */

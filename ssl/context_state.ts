@@ -37,6 +37,8 @@ export class ContextState {
   alpn: { readonly list: Pointer; readonly length: number } | undefined;
   /** The DNS names and IP addresses that its certificates are for. */
   serverNames: readonly string[] = [];
+  /** The OCSP responses for its certificates, by the addresses of their X509s. */
+  readonly ocspResponses = new Map<bigint | number, Uint8Array>();
   /** Connections of other contexts use its certificates: libssl looks for some of their callbacks here. */
   isBorrowed = false;
   /** How many remove callbacks are under way. libssl up to 3.5 holds the context's lock meanwhile. */

@@ -5,8 +5,10 @@ import type { CertificateOptions, SslContextOptions } from "./context_options.ts
 import type { ContextState } from "./context_state.ts";
 import { library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
+import { ocspResponseOf } from "./ocsp_response.ts";
 import { freeCertificates, pemOf, readCertificates, readPem } from "./pem.ts";
 import { serverNamesIn } from "./server_names.ts";
+import { trampolines } from "./trampolines.ts";
 
 /**
  * Gives the context its certificates, each with its chain and its private key.
@@ -40,7 +42,9 @@ function useCertificate(state: ContextState, options: CertificateOptions): Uint8
   const context = state.pointer;
   const certificate = pemOf("certificate", options.certificate, options.certificateFile);
   const privateKey = pemOf("private key", options.privateKey, options.privateKeyFile);
+  const ocspResponse = ocspResponseOf(options);
   if (certificate === undefined) {
+    if (ocspResponse) throw new TypeError("Cannot use an OCSP response without its certificate");
     if (privateKey !== undefined) throw new TypeError("Cannot use a private key without its certificate");
     return undefined;
   }
@@ -55,10 +59,19 @@ function useCertificate(state: ContextState, options: CertificateOptions): Uint8
     }
     // A file that holds both is common.
     usePrivateKey(context, leaf!, privateKey ?? certificate, options.passphrase);
+    if (ocspResponse) stapleResponse(state, leaf!, ocspResponse);
     return namesOf(leaf!);
   } finally {
     freeCertificates([leaf!, ...chain]);
   }
+}
+
+function stapleResponse(state: ContextState, certificate: Pointer, response: Uint8Array): void {
+  const { ssl, memory } = library();
+  const setStatusCallback = 63; // SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB
+  ssl.SSL_CTX_callback_ctrl(state.pointer, setStatusCallback, trampolines().certificateStatus);
+  // The context holds the certificate for as long as it lives.
+  state.ocspResponses.set(memory.keyOf(certificate), response);
 }
 
 function usePrivateKey(context: Pointer, certificate: Pointer, pem: string, passphrase: string | undefined): void {

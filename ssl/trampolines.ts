@@ -38,6 +38,8 @@ whenOpened(({ adapter }: OpenSsl) => {
     keylog: adapter.trampoline(callbacks.keylog, keylog),
     acceptAnyCertificate: adapter.trampoline(callbacks.acceptAnyCertificate, () => 1),
     acceptVerifiedCertificate: adapter.trampoline(callbacks.acceptVerifiedCertificate, (isVerified) => isVerified),
+    certificateStatus: adapter.trampoline(callbacks.certificateStatus, certificateStatus),
+    info: adapter.trampoline(callbacks.info, info),
   };
   made = Object.fromEntries(
     Object.entries(all).map(([kind, { pointer }]) => [kind, pointer]),
@@ -209,6 +211,32 @@ function alpnSelect(
       const result = ssl.SSL_select_next_proto(out, outLength, alpn.list, alpn.length, offered, offeredLength);
       return result === negotiated ? accepted : fatal;
     }));
+}
+
+/** Staples the OCSP response of the certificate that was chosen, in the context that is used. */
+function certificateStatus(connection: Pointer | Null): number {
+  const accepted = 0, ignored = 3; // SSL_TLSEXT_ERR_OK, _NOACK
+  return calledBack(ignored, () => {
+    if (!connection) return ignored;
+    const { ssl, crypto, memory } = library();
+    const context = ssl.SSL_get_SSL_CTX(connection);
+    const certificate = ssl.SSL_get_certificate(connection);
+    const response = context && certificate && stateOf(context)?.ocspResponses.get(memory.keyOf(certificate));
+    const copy = response && crypto.CRYPTO_malloc(response.length, null, 0);
+    if (!copy) return ignored;
+    memory.writeBytes(copy, response, response.length);
+    const setResponse = 71; // SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP: libssl frees it
+    ssl.SSL_ctrl_pointer(connection, setResponse, response.length, copy);
+    return accepted;
+  });
+}
+
+/** Counts what a client sends after the handshake and is no data: libssl's state machine runs once for each. */
+function info(ssl: Pointer | Null, type: number): void {
+  const acceptExit = 0x2002; // SSL_CB_ACCEPT_EXIT
+  if (!ssl || type !== acceptExit) return;
+  const caller = activeCaller();
+  if (caller?.key === library().memory.keyOf(ssl)) caller.controlMessages++;
 }
 
 /** Finds the callbacks of the context that an SSL was made with, and the object to hand to them. */

@@ -113,7 +113,7 @@ for (const version of versions) {
           const socket = await within(connect({ ...options, ...trust }, recording.handlers), "a connection");
           assertEquals([socket instanceof TlsDuplex, socket.isResumed, socket.protocol], [false, resumed, version]);
           assertEquals(socket.peerCertificate!.toString(), credentials.certificate);
-          assertEquals(socket.verifyResult, { code: 0, reason: "ok" });
+          assertEquals(socket.verifyResult, { code: 0, name: "OK", reason: "ok" });
           socket.write(bytes("hello"));
           await recording.bytes(5);
           socket.end();

@@ -102,7 +102,7 @@ describe("connect()", () => {
         using client = new Client({ version });
         const recording = new Recording();
         const socket = await client.connect(server.port, recording.handlers, { serverName: "127.0.0.1" });
-        assertEquals(socket.verifyResult, { code: 0, reason: "ok" });
+        assertEquals(socket.verifyResult, { code: 0, name: "OK", reason: "ok" });
         socket.end();
         await within(recording.closed, "the connection to close");
       }),
@@ -258,7 +258,7 @@ for (const version of versions) {
           assertEquals(side.isResumed, false);
         }
         assertEquals(socket.peerCertificate!.toString(), credentials.certificate);
-        assertEquals(socket.verifyResult, { code: 0, reason: "ok" });
+        assertEquals(socket.verifyResult, { code: 0, name: "OK", reason: "ok" });
         assertEquals(accepted!.peerCertificate, undefined);
         socket.end();
         await within(recording.closed, "the connection to close");

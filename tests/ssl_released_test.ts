@@ -14,7 +14,10 @@ import { leavingNothing } from "./counts.ts";
 import { bytes, Contexts, thrownBy, versions } from "./support.ts";
 
 /** What may be asked of an object that has ended: how it stands, and to end it again. */
-const harmless = ["constructor", "dispose", "isReleased", "isEstablished", "isHeld", "sessionIdContext", "wake"];
+const harmless = [
+  ...["constructor", "dispose", "isReleased", "isEstablished", "isHeld", "sessionIdContext", "controlMessages"],
+  ...["serverNames", "wake"],
+];
 
 /** Parameters for the methods, and values for the setters, that are good while the object lives. */
 const parameters: Record<string, (session: Session) => unknown[]> = {
