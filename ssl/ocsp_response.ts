@@ -7,7 +7,7 @@ import { readFileOf } from "./pem.ts";
 export function ocspResponseOf({ ocspResponse, ocspResponseFile }: CertificateOptions): Uint8Array | undefined {
   const given = ocspResponseFile === undefined
     ? ocspResponse
-    : readFileOf("OCSP response", ocspResponse, ocspResponseFile);
+    : readFileOf("stapled OCSP response", ocspResponse, ocspResponseFile);
   if (given === undefined) return undefined;
   requireBytes("this OCSP response", given);
   const response = new Uint8Array(given);
