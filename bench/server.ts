@@ -16,7 +16,7 @@ cache.attach(context);
 const handlers = { data: (socket: { end(bytes: Uint8Array): void }) => socket.end(answer) };
 const server = await listen(
   { context, hostname: "127.0.0.1", onError: (error) => console.error(error) },
-  () => handlers,
+  handlers,
 );
 console.log(JSON.stringify({ port: server.port }));
 

@@ -27,6 +27,11 @@ export class Deadlines<T> {
     this.#due.delete(item);
   }
 
+  /** How many items' time is running. */
+  get size(): number {
+    return this.#due.size;
+  }
+
   /** Stops the timer, if no item's time is running. */
   rest(): void {
     if (this.#timer && this.#due.size === 0) this.close();

@@ -29,9 +29,9 @@ const credentials = selfSigned();
 const serverContext = SslContext.server(credentials);
 const store = new SqliteStore(url ? ":memory:" : "sessions.db");
 new SessionCache({ store, unsealed: true }).attach(serverContext); // a trial: see https_server.ts for secrets
-const server = await listen({ context: serverContext, hostname: "127.0.0.1" }, () => ({
+const server = await listen({ context: serverContext, hostname: "127.0.0.1" }, {
   data: (socket) => socket.end(new TextEncoder().encode("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nHello\n")),
-}));
+});
 
 const context = SslContext.client({
   ...(url ? {} : { certificateAuthorities: credentials.certificate }),

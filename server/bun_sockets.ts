@@ -5,6 +5,8 @@ interface BunTcpSocket {
   data: BunSocket;
   readonly remoteAddress: string;
   readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
   write(bytes: Uint8Array): number;
   shutdown(): void;
   close(): void;
@@ -89,6 +91,14 @@ class BunSocket implements RawSocket {
   start(opened: (socket: RawSocket) => RawSocketEvents): void {
     this.events = opened(this);
     this.events.open();
+  }
+
+  get localAddress(): string {
+    return this.#closed ? "" : this.#socket.localAddress;
+  }
+
+  get localPort(): number {
+    return this.#closed ? 0 : this.#socket.localPort;
   }
 
   write(bytes: Uint8Array): boolean {

@@ -54,9 +54,9 @@ export let dropSession: (sessions: ClientSessions, server: string, which: KeptSe
  *
  * const credentials = selfSigned();
  * using context = SslContext.server(credentials);
- * await using server = await listen({ context, hostname: "127.0.0.1" }, () => ({
+ * await using server = await listen({ context, hostname: "127.0.0.1" }, {
  *   data: (socket, bytes) => void socket.end(bytes),
- * }));
+ * });
  *
  * using sessions = new ClientSessions({ maxServers: 10 });
  * for (const resumed of [false, true]) {

@@ -8,7 +8,7 @@ import { ClientVisit } from "./client_visit.ts";
 import { handshakeError, unreachableError } from "./connect_error.ts";
 import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
-import { TlsDuplex } from "./tls_duplex.ts";
+import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import {
   closingDeadlines,
   startTls,
@@ -65,9 +65,9 @@ export interface ConnectOptions extends ClientContextOptions {
  *
  * const credentials = selfSigned();
  * using context = SslContext.server(credentials);
- * await using server = await listen({ context, hostname: "127.0.0.1" }, () => ({
+ * await using server = await listen({ context, hostname: "127.0.0.1" }, {
  *   data: (socket, bytes) => void socket.end(bytes),
- * }));
+ * });
  *
  * const socket = await connect({
  *   hostname: "localhost",
@@ -122,7 +122,7 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
     let told: Error | undefined;
     const connecting = new AbortController();
     const closings = closingDeadlines();
-    const stream = TlsDuplex.connections(resolve);
+    const stream = streamConnections(resolve);
     const timer = setTimeout(() => {
       const awaited = socket ? "handshake" : "connection";
       timedOut = new Error(`Cannot connect to ${where}: no ${awaited} within ${handshakeTimeout} ms`);

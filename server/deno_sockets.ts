@@ -3,6 +3,7 @@ import type { Address, RawListener, RawSocket, RawSocketEvents, SocketAdapter } 
 // The part of Deno's namespace used here, declared so that this file type-checks in every runtime's tools.
 interface DenoConnection {
   readonly remoteAddr: { hostname: string; port: number };
+  readonly localAddr: { hostname: string; port: number };
   read(buffer: Uint8Array): Promise<number | null>;
   write(bytes: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;
@@ -16,7 +17,7 @@ interface DenoListener {
 }
 interface DenoNamespace {
   listen(options: Address): DenoListener;
-  connect(options: Address & { signal: AbortSignal }): Promise<DenoConnection>;
+  connect(options: Address & { signal?: AbortSignal }): Promise<DenoConnection>;
 }
 
 const deno = (globalThis as { Deno?: DenoNamespace }).Deno!;
@@ -26,7 +27,7 @@ export const denoSockets: SocketAdapter = {
   listen(address, accept) {
     // Not async: it either listens now or throws, and the caller gets a rejection for it.
     return Promise.resolve().then(() => {
-      const listener = deno.listen({ hostname: address.hostname, port: address.port });
+      const listener = deno.listen({ ...address });
       const ended = acceptAll(listener, accept);
       return {
         hostname: listener.addr.hostname,
@@ -40,7 +41,11 @@ export const denoSockets: SocketAdapter = {
     });
   },
   async connect(address, opened, signal) {
-    const connection = await deno.connect({ hostname: address.hostname, port: address.port, signal });
+    const connection = await deno.connect({
+      hostname: address.hostname,
+      port: address.port,
+      ...(signal && { signal }),
+    });
     new DenoSocket(connection).start(opened);
   },
 };
@@ -97,6 +102,14 @@ class DenoSocket implements RawSocket {
 
   get remotePort(): number {
     return this.#connection.remoteAddr.port;
+  }
+
+  get localAddress(): string {
+    return this.#connection.localAddr.hostname;
+  }
+
+  get localPort(): number {
+    return this.#connection.localAddr.port;
   }
 
   async #readAll(): Promise<void> {

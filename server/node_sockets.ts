@@ -9,7 +9,7 @@ export const nodeSockets: SocketAdapter = {
         new NodeSocket(socket).start(accept);
       });
       server.once("error", reject);
-      server.listen({ host: address.hostname, port: address.port }, () => {
+      server.listen({ host: address.hostname, port: address.port, reusePort: address.reusePort ?? false }, () => {
         server.off("error", reject);
         // Too many open files, say: the connections that are there go on.
         server.on("error", () => {});
@@ -22,10 +22,10 @@ export const nodeSockets: SocketAdapter = {
     return new Promise<void>((resolve, reject) => {
       const socket = connect({ host: address.hostname, port: address.port, allowHalfOpen: true, noDelay: true });
       const cancel = () => socket.destroy(new Error("the attempt was given up"));
-      signal.addEventListener("abort", cancel);
+      signal?.addEventListener("abort", cancel);
       socket.once("error", reject);
       socket.once("connect", () => {
-        signal.removeEventListener("abort", cancel);
+        signal?.removeEventListener("abort", cancel);
         socket.off("error", reject);
         new NodeSocket(socket).start(opened);
         resolve();
@@ -57,6 +57,14 @@ class NodeSocket implements RawSocket {
       .on("error", (error) => failure = error)
       .on("close", () => this.#close(failure));
     events.open();
+  }
+
+  get localAddress(): string {
+    return this.#socket.localAddress ?? "";
+  }
+
+  get localPort(): number {
+    return this.#socket.localPort ?? 0;
   }
 
   write(bytes: Uint8Array): boolean {

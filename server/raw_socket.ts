@@ -2,6 +2,8 @@
 export interface RawSocket {
   readonly remoteAddress: string;
   readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
   /**
    * Sends bytes, which the caller may use again when this returns. False if the socket can take no more before
    * `drain`; what was passed is sent all the same.
@@ -47,6 +49,8 @@ export interface RawListener {
 export interface Address {
   readonly hostname: string;
   readonly port: number;
+  /** Whether other processes may listen on the same port, and the system shares its connections out. Linux only. */
+  readonly reusePort?: boolean;
 }
 
 /** One runtime's sockets. */
@@ -57,5 +61,5 @@ export interface SocketAdapter {
    * Connects. `opened` is called when the socket is there and answers what it is to call. Where the runtime can, the
    * signal ends the attempt; where not, `opened` may be called after it.
    */
-  connect(address: Address, opened: (socket: RawSocket) => RawSocketEvents, signal: AbortSignal): Promise<void>;
+  connect(address: Address, opened: (socket: RawSocket) => RawSocketEvents, signal?: AbortSignal): Promise<void>;
 }

@@ -13,6 +13,9 @@ import { type WebStreams, webStreams } from "./web_streams.ts";
 /** What is encrypted at a time: seven records, which go out in one piece, and not more before a slow peer takes it. */
 const partLength = 7 * 16_384;
 
+/** What makes each connection a stream. For listen() and connect(). */
+export let streamConnections: (onStream: (stream: TlsDuplex) => void) => ConnectionHandler;
+
 /**
  * A TLS connection as a node:stream Duplex, which node:http, node:http2 and the frameworks on them accept as a
  * connection. It has what a TLSSocket of node:tls offers, by the same names; what was negotiated can still be asked for
@@ -25,13 +28,9 @@ const partLength = 7 * 16_384;
  *
  * @example
  * ```ts
- * import { listen, selfSigned, SslContext, TlsDuplex } from "./mod.ts";
+ * import { listen, selfSigned } from "./mod.ts";
  *
- * using context = SslContext.server(selfSigned());
- * await using server = await listen(
- *   { context, hostname: "127.0.0.1" },
- *   TlsDuplex.connections((stream) => void stream.pipe(stream)),
- * );
+ * await using server = await listen({ ...selfSigned(), hostname: "127.0.0.1" }, (stream) => void stream.pipe(stream));
  * ```
  */
 export class TlsDuplex extends Duplex {
@@ -58,14 +57,13 @@ export class TlsDuplex extends Duplex {
     this.on("error", () => {});
   }
 
-  /**
-   * A handler for {@linkcode listen} that makes each connection a stream.
-   *
-   * @param onStream called with each stream
-   * @returns the handler
-   */
+  /** For a while. */
   static connections(onStream: (stream: TlsDuplex) => void): ConnectionHandler {
-    return (socket) => {
+    return streamConnections(onStream);
+  }
+
+  static {
+    streamConnections = (onStream) => (socket) => {
       const stream = new TlsDuplex(socket);
       onStream(stream);
       return stream.#handlers();
@@ -176,6 +174,27 @@ export class TlsDuplex extends Duplex {
   /** `IPv4` or `IPv6`: what {@linkcode TlsDuplex.remoteAddress} is. */
   get remoteFamily(): "IPv4" | "IPv6" {
     return family(this.remoteAddress);
+  }
+
+  /** This side's IP address. Undefined once the connection is closed. */
+  get localAddress(): string | undefined {
+    return this.tls.isClosed ? undefined : this.tls.localAddress;
+  }
+
+  /** This side's port. Undefined once the connection is closed. */
+  get localPort(): number | undefined {
+    return this.tls.isClosed ? undefined : this.tls.localPort;
+  }
+
+  /** `IPv4` or `IPv6`: what {@linkcode TlsDuplex.localAddress} is. */
+  get localFamily(): "IPv4" | "IPv6" | undefined {
+    return this.localAddress === undefined ? undefined : family(this.localAddress);
+  }
+
+  /** This side's address and port. An empty object once the connection is closed. */
+  address(): { address?: string; family?: string; port?: number } {
+    const { localAddress: address, localFamily: family, localPort: port } = this;
+    return address && family && port ? { address, family, port } : {};
   }
 
   /** How many bytes of plaintext have come. */

@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto";
-import type { CipherNames, SslConnection, VerifyResult } from "../ssl/connection.ts";
+import type { CipherNames, SslConnection } from "../ssl/connection.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { connectionOf, type TlsSocket } from "./tls_socket.ts";
 
@@ -50,6 +50,6 @@ function authorization(
     const authorizationError = connection.asksForCertificate ? "UNABLE_TO_GET_ISSUER_CERT" : null;
     return { peerCertificate, authorized: false, authorizationError };
   }
-  const { code, reason, name = reason }: VerifyResult & { name?: string } = connection.verifyResult;
+  const { code, name } = connection.verifyResult;
   return { peerCertificate, authorized: code === 0, authorizationError: code === 0 ? null : name };
 }

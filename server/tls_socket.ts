@@ -1,11 +1,12 @@
 import type { X509Certificate } from "node:crypto";
-import type { SslConnection, VerifyResult } from "../ssl/connection.ts";
+import { readPlaintext, type SslConnection, type VerifyResult } from "../ssl/connection.ts";
 import { requireBytes } from "../ssl/bytes.ts";
 import { wasThrownByCallback, whenUnwound } from "../ssl/calls.ts";
 import { OpenSslError } from "../ssl/openssl_error.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Session } from "../ssl/session.ts";
 import { Deadlines } from "../cache/deadlines.ts";
+import type { MaybePromise } from "../cache/session_store.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
 
 /**
@@ -26,19 +27,33 @@ export interface TlsSocketHandlers {
 /** Called with each connection whose handshake is done; answers what the socket is to call. */
 export type ConnectionHandler = (socket: TlsSocket) => TlsSocketHandlers;
 
-/** Who made a socket: listen() or connect(). */
+/** Who made a socket: a server or connect(). */
 export interface TlsSocketOwner {
   readonly role: "server" | "client";
   readonly onConnection: ConnectionHandler;
   readonly onError: (error: Error, socket: TlsSocket) => unknown;
   readonly onOpen: (socket: TlsSocket) => void;
   readonly onClose: (socket: TlsSocket) => void;
+  /**
+   * Asked once the handshake is done whether the other side may come in: true, or false, or a Promise of either. What
+   * it throws closes the connection as well. Left out, everybody may.
+   */
+  readonly admit?: ((socket: TlsSocket) => MaybePromise<boolean>) | undefined;
+  /** Called before a connection is closed for going beyond a limit. */
+  readonly onLimit?: (limit: "buffered bytes" | "control messages") => void;
   readonly handshakes: Pick<Deadlines<TlsSocket>, "add" | "delete">;
   readonly closings: Deadlines<TlsSocket>;
+  /** More plaintext than this may not wait for the other side. */
+  readonly maxBufferedBytes?: number;
+  /** Where bytes are counted, and what time it is for those who look for idle connections. */
+  readonly traffic?: { bytesRead: number; bytesWritten: number; now: number };
 }
 
 /** After this many bytes during a lookup a client is held back: in its handshake it has little to say. */
 const mostWaiting = 64 * 1024;
+
+/** What a client may send in a row without any data: KeyUpdates, requests to renegotiate. Nobody needs that many. */
+const mostControlMessages = 32;
 
 /** Up to this many bytes of plaintext wait for a slow peer before `write` answers false. */
 const highWaterMark = 256 * 1024;
@@ -46,7 +61,6 @@ const highWaterMark = 256 * 1024;
 // One of each for all sockets. It is taken out while it is used: reading may run callbacks, and another socket's reading
 // in them, which then has one of its own.
 let spareCiphertext: Uint8Array | undefined;
-let sparePlaintext: Uint8Array | undefined;
 
 /** For how long an ended connection may wait for the other side, in milliseconds. */
 const closingTimeout = 5000;
@@ -60,10 +74,14 @@ let giveUp: (socket: TlsSocket) => void;
 
 const secret = Symbol("TlsSocket");
 
-/** Puts TLS on a raw socket. Answers what the raw socket is to call. For listen() and connect(). */
+/** Puts TLS on a raw socket. Answers what the raw socket is to call. For servers and connect(). */
 export let startTls: (raw: RawSocket, connection: SslConnection, owner: TlsSocketOwner) => RawSocketEvents;
-/** Ends a socket whose user did not ask for it, and may go on writing in vain. For listen(). */
+/** Ends a socket whose user did not ask for it, and may go on writing in vain. For servers. */
 export let endTls: (socket: TlsSocket) => void;
+/** When bytes last came or went, by the owner's clock. */
+export let lastActive: (socket: TlsSocket) => number;
+/** Whether its handshake is done. */
+export let isEstablished: (socket: TlsSocket) => boolean;
 /** The connection below a socket, to be asked and not to be moved. For TlsDuplex. */
 export let connectionOf: (socket: TlsSocket) => SslConnection;
 
@@ -78,6 +96,9 @@ export class TlsSocket {
   readonly #owner: TlsSocketOwner;
   #handlers: TlsSocketHandlers = {};
   #established = false;
+  /** Nobody has been told of the connection yet, as it is being asked whether the other side may come in. */
+  #atTheDoor = false;
+  #lastActive = 0;
   #reading = false;
   /** The handshake waits for a lookup. */
   #suspended = false;
@@ -122,6 +143,8 @@ export class TlsSocket {
       };
     };
     endTls = (socket) => socket.#end();
+    lastActive = (socket) => socket.#lastActive;
+    isEstablished = (socket) => socket.#established;
     connectionOf = (socket) => socket.#connection;
     giveUp = (socket) => {
       // Where both have said goodbye only the FIN is missing.
@@ -138,6 +161,16 @@ export class TlsSocket {
   /** The other side's port. */
   get remotePort(): number {
     return this.#raw.remotePort;
+  }
+
+  /** This side's IP address; empty once the socket is closed. */
+  get localAddress(): string {
+    return this.#raw.localAddress;
+  }
+
+  /** This side's port; 0 once the socket is closed. */
+  get localPort(): number {
+    return this.#raw.localPort;
   }
 
   /** The protocol that was negotiated: `TLSv1.3`. */
@@ -198,7 +231,13 @@ export class TlsSocket {
     if (this.#localEnded) return false;
     if (!this.#failing(() => this.#connection.write(bytes))) return false;
     this.#pending += bytes.length;
+    if (this.#owner.traffic) this.#owner.traffic.bytesWritten += bytes.length;
     this.#flush();
+    if (this.#pending > (this.#owner.maxBufferedBytes ?? Infinity)) {
+      this.#owner.onLimit?.("buffered bytes");
+      this.#blame(new Error(`The other side does not read: ${this.#pending} bytes wait for it`));
+      return false;
+    }
     this.#needsDrain = this.#pending >= highWaterMark;
     return !this.#needsDrain && !this.#closed;
   }
@@ -269,6 +308,7 @@ export class TlsSocket {
     // After the other side's goodbye nobody reads what it sends.
     if (this.#closed || this.#failed || this.#remoteEnded) return;
     if (this.#finSent) this.#owner.closings.add(this);
+    this.#touch();
     if (!this.#failing(() => this.#connection.pushCiphertext(bytes))) return;
     if (!this.#suspended) return this.#advance();
     this.#waiting += bytes.length;
@@ -284,8 +324,12 @@ export class TlsSocket {
     this.#sendOn();
   }
 
+  #touch(): void {
+    if (this.#owner.traffic) this.#lastActive = this.#owner.traffic.now;
+  }
+
   #advance(): void {
-    if (this.#closed || this.#failed) return;
+    if (this.#closed || this.#failed || this.#atTheDoor) return;
     if (!this.#established && !this.#shakeHands()) return;
     this.#deliver();
   }
@@ -297,6 +341,38 @@ export class TlsSocket {
     this.#suspended = state === "wants-lookup";
     if (state !== "done" || this.#closed) return false;
     this.#established = true;
+    return this.#owner.admit ? this.#knock() : this.#welcome();
+  }
+
+  /** Asks whether the other side may come in. True if it is in. */
+  #knock(): boolean {
+    let answer: MaybePromise<boolean>;
+    try {
+      answer = this.#owner.admit!(this);
+    } catch (error) {
+      this.#blame(error);
+      return false;
+    }
+    if (!isThenable(answer)) return this.#letIn(answer as boolean);
+    this.#atTheDoor = true;
+    this.#raw.pause();
+    Promise.resolve(answer).then((admitted) => {
+      this.#atTheDoor = false;
+      if (this.#closed) return;
+      if (!this.#paused) this.#raw.resume();
+      if (this.#letIn(admitted)) this.#advance();
+    }, (error) => this.#blame(error));
+    return false;
+  }
+
+  #letIn(admitted: boolean): boolean {
+    if (admitted === true) return this.#welcome();
+    this.destroy(new Error("The other side was refused after its handshake"));
+    return false;
+  }
+
+  /** Tells of the connection. */
+  #welcome(): boolean {
     this.#owner.handshakes.delete(this);
     this.#call(() => {
       const handlers = this.#owner.onConnection(this);
@@ -317,11 +393,17 @@ export class TlsSocket {
     try {
       while (!this.#closed && !this.#failed && !this.#paused && !this.#remoteEnded) {
         const bytes = this.#read();
-        if (bytes === undefined) break;
+        if (bytes === undefined) {
+          if (this.#connection.isReleased || this.#connection.controlMessages <= mostControlMessages) break;
+          this.#owner.onLimit?.("control messages");
+          this.#blame(new Error(`The other side sent more than ${mostControlMessages} control messages and no data`));
+          return;
+        }
         if (bytes === null) {
           this.#endRemote();
           break;
         }
+        if (this.#owner.traffic) this.#owner.traffic.bytesRead += bytes.length;
         // With nobody to read it, it is let go.
         if (this.#handlers.data) this.#call(() => this.#handlers.data!(this, bytes));
       }
@@ -335,14 +417,7 @@ export class TlsSocket {
 
   /** The plaintext there is; null at the other side's goodbye. */
   #read(): Uint8Array | null | undefined {
-    const buffer = sparePlaintext ?? new Uint8Array(64 * 1024);
-    sparePlaintext = undefined;
-    try {
-      const length = this.#tolerate(() => this.#connection.read(buffer));
-      return length ? buffer.slice(0, length) : length === null ? null : undefined;
-    } finally {
-      sparePlaintext = buffer;
-    }
+    return this.#tolerate(() => readPlaintext(this.#connection));
   }
 
   #endRemote(): void {
@@ -438,7 +513,11 @@ export class TlsSocket {
     try {
       while (!this.#blocked) {
         length = this.#connection.pullCiphertext(buffer);
-        if (length > 0) this.#blocked = !this.#raw.write(buffer.subarray(0, length));
+        if (length > 0) {
+          this.#blocked = !this.#raw.write(buffer.subarray(0, length));
+          if (!this.#blocked) this.#touch();
+          this.#pending = Math.max(0, this.#pending - length);
+        }
         if (length < buffer.length) break;
       }
     } finally {
@@ -460,6 +539,7 @@ export class TlsSocket {
 
   #drained(): void {
     this.#blocked = false;
+    this.#touch();
     this.#sendOn();
   }
 
@@ -480,6 +560,7 @@ export class TlsSocket {
     if (this.#closed) return;
     this.#rawEnded = true;
     if (this.#failed) this.#raw.destroy();
+    else if (this.#atTheDoor) return;
     else if (this.#established) this.#deliver();
     else this.#fail(new Error("The other side closed the connection during the TLS handshake"));
   }

@@ -2,9 +2,8 @@
 
 import {
   type ConnectionHandler,
-  listen,
-  type Listener,
   MemoryStore,
+  type Server,
   Session,
   SessionCache,
   type SessionCacheEvent,
@@ -17,6 +16,7 @@ import {
   type SslContextOptions,
   type StoreLookup,
 } from "../mod.ts";
+import { listenSockets } from "../server/listen.ts";
 import { within } from "./server_support.ts";
 import { echo } from "./socket_support.ts";
 import { Contexts, credentials, Link, type Version } from "./support.ts";
@@ -169,10 +169,10 @@ export function secret(): Uint8Array {
 export class CachedServer {
   readonly context: SslContext;
   readonly cache: SessionCache;
-  readonly listener: Listener;
+  readonly listener: Server;
   readonly errors: Error[];
 
-  private constructor(context: SslContext, cache: SessionCache, listener: Listener, errors: Error[]) {
+  private constructor(context: SslContext, cache: SessionCache, listener: Server, errors: Error[]) {
     this.context = context;
     this.cache = cache;
     this.listener = listener;
@@ -189,7 +189,7 @@ export class CachedServer {
     cache.attach(context);
     const errors: Error[] = [];
     const onError = (error: Error) => void errors.push(error);
-    const listener = await listen({ context, hostname: "127.0.0.1", onError }, onConnection);
+    const listener = await listenSockets({ context, hostname: "127.0.0.1", onError }, onConnection);
     return new CachedServer(context, cache, listener, errors);
   }
 

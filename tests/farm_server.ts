@@ -21,6 +21,6 @@ cache.attach(context);
 process.on("unhandledRejection", (reason) => console.log("unhandled", reason));
 const server = await listen(
   { context, hostname: "127.0.0.1", onError: (error) => console.log("failed", error.message) },
-  () => ({ data: (socket) => socket.end(new TextEncoder().encode("answer")) }),
+  { data: (socket) => socket.end(new TextEncoder().encode("answer")) },
 );
 console.log(`port ${server.port}`);

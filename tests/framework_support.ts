@@ -5,6 +5,7 @@ import { describe, it } from "@std/testing/bdd";
 import { createHash } from "node:crypto";
 import { createReadStream, writeFileSync } from "node:fs";
 import type { Server as HttpServer } from "node:http";
+import type { Http2Server } from "node:http2";
 import { Readable } from "node:stream";
 import { httpConnections } from "../mod.ts";
 import { curl } from "./curl_support.ts";
@@ -46,9 +47,15 @@ export interface Seen {
  * streams {@linkcode large}, `POST /upload` answers the digest of what came, and `/throw` throws an Error with the
  * message `boom`, which the application's error handler answers with status 500 and `handled: boom`.
  */
-export function describeFramework(name: string, makeServer: () => HttpServer | Promise<HttpServer>): void {
+export function describeFramework(
+  name: string,
+  makeServer: () => HttpServer | Http2Server | Promise<HttpServer>,
+  alpnProtocol: "http/1.1" | "h2" = "http/1.1",
+): void {
   async function withServer(test: (url: string, server: Server) => Promise<void>): Promise<void> {
-    await using server = await Server.start(httpConnections(await makeServer()));
+    await using server = await Server.startStreams(httpConnections(await makeServer()), {
+      alpnProtocols: [alpnProtocol],
+    });
     await test(`https://localhost:${server.port}`, server);
     await server.empty();
     assertEquals(server.errors, []);

@@ -52,7 +52,7 @@ for (const [name, setUp] of Object.entries(setups)) {
         const endings: Ending[] = [];
         const http = createServer((_request, response) => response.end("no"));
         setUp(http, endings);
-        await using server = await Server.start(httpConnections(http));
+        await using server = await Server.startStreams(httpConnections(http));
         assertEquals(await visit(server.port, "/echo"), [
           "text hello",
           "binary true",
@@ -70,7 +70,7 @@ for (const [name, setUp] of Object.entries(setups)) {
       leavingNothingLater(async () => {
         const http = createServer((_request, response) => response.end("no"));
         setUp(http, []);
-        await using server = await Server.start(httpConnections(http));
+        await using server = await Server.startStreams(httpConnections(http));
         assertEquals(await visit(server.port, "/other"), ["refused 400"]);
         await server.empty();
         assertEquals(server.errors, []);

@@ -52,9 +52,9 @@ console.log("done");
 `;
 
 const network = `
-const server = await listen({ context: serverContext, hostname: "127.0.0.1" }, () => ({
+const server = await listen({ context: serverContext, hostname: "127.0.0.1" }, {
   data: (socket, bytes) => socket.end(bytes),
-}));
+});
 const { promise, resolve } = Promise.withResolvers();
 const socket = await connect(
   { context: clientContext, hostname: "127.0.0.1", port: server.port },

@@ -23,7 +23,7 @@ function serveBoth() {
   });
   const http1 = createHttp1((request, response) => response.end(`HTTP/1.1 ${request.url}`));
   const [handle1, handle2] = [httpConnections(http1), httpConnections(http2)];
-  return Server.start((socket) => (socket.alpnProtocol === "h2" ? handle2 : handle1)(socket), {
+  return Server.startStreams((socket) => (socket.alpnProtocol === "h2" ? handle2 : handle1)(socket), {
     alpnProtocols: ["h2", "http/1.1"],
   });
 }

@@ -14,7 +14,7 @@ const mebibyte = 1024 * 1024;
 function serveHttp(answer: RequestListener, prepare: (server: ReturnType<typeof createServer>) => void = () => {}) {
   const http = createServer(answer);
   prepare(http);
-  return Server.start(httpConnections(http));
+  return Server.startStreams(httpConnections(http));
 }
 
 interface Answer {

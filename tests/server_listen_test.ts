@@ -2,6 +2,7 @@ import { assertEquals, assertGreater, assertLess, assertRejects, assertStringInc
 import { describe, it } from "@std/testing/bdd";
 import { createServer } from "node:net";
 import { listen, ReleasedError, SslContext } from "../mod.ts";
+import { listenSockets } from "../server/listen.ts";
 import { within } from "./server_support.ts";
 import { Client, echo, leavingNothingLater, Recording, Server, TcpClient } from "./socket_support.ts";
 import { bytes, credentials, versions } from "./support.ts";
@@ -12,14 +13,15 @@ describe("listen() refuses what cannot work", () => {
   it("a context that was disposed", async () => {
     const context = SslContext.server(credentials);
     context.dispose();
-    await assertRejects(() => listen({ context }, handler), ReleasedError, "Cannot use this context");
+    await assertRejects(() => listenSockets({ context }, handler), ReleasedError, "Cannot use this context");
   });
 
-  it("no context, or a client's", async () => {
-    const nothing = {} as { context: SslContext };
-    await assertRejects(() => listen(nothing, handler), TypeError, "Cannot listen without a context");
+  it("no certificate, no context, or a client's", async () => {
+    await assertRejects(() => listenSockets({}, handler), TypeError, "Cannot make a server without a certificate");
+    const wrong = { context: {} as SslContext };
+    await assertRejects(() => listenSockets(wrong, handler), TypeError, "Cannot listen without a context");
     using context = SslContext.client();
-    await assertRejects(() => listen({ context }, handler), TypeError, "Cannot listen with a client's context");
+    await assertRejects(() => listenSockets({ context }, handler), TypeError, "Cannot listen with a client's context");
   });
 
   it("no handler", async () => {
@@ -89,7 +91,7 @@ describe("listen()", () => {
       await using server = await Server.start(echo);
       const { context } = server;
       await assertRejects(
-        () => listen({ context, hostname: "127.0.0.1", port: server.port }, echo),
+        () => listenSockets({ context, hostname: "127.0.0.1", port: server.port }, echo),
         Error,
         `Cannot listen on 127.0.0.1:${server.port}: the port is in use`,
       );
@@ -104,7 +106,7 @@ describe("listen()", () => {
       using context = SslContext.server(credentials);
       // An address for documentation: nobody has it.
       await assertRejects(
-        () => listen({ context, hostname: "192.0.2.1" }, echo),
+        () => listenSockets({ context, hostname: "192.0.2.1" }, echo),
         Error,
         "Cannot listen on 192.0.2.1:0: the address is not this machine's",
       );
@@ -115,7 +117,7 @@ describe("listen()", () => {
     "says so of a name that is nobody's",
     leavingNothingLater(async () => {
       using context = SslContext.server(credentials);
-      const listening = listen({ context, hostname: "no-such-host.invalid" }, echo);
+      const listening = listenSockets({ context, hostname: "no-such-host.invalid" }, echo);
       await assertRejects(() => within(listening, "an error"), Error, "Cannot listen on no-such-host.invalid:0: ");
     }),
   );
@@ -125,7 +127,7 @@ describe("listen()", () => {
     leavingNothingLater(async () => {
       using context = SslContext.server(credentials);
       for (const port of [-1, 65536, 1.5, NaN, "443" as unknown as number]) {
-        await assertRejects(() => listen({ context, port }, echo), RangeError, `Cannot listen on port ${port}`);
+        await assertRejects(() => listenSockets({ context, port }, echo), RangeError, `Cannot listen on port ${port}`);
       }
     }),
   );
@@ -136,7 +138,7 @@ describe("listen()", () => {
       using context = SslContext.server(credentials);
       for (const handshakeTimeout of [0, -5, NaN, Infinity]) {
         await assertRejects(
-          () => listen({ context, handshakeTimeout }, echo),
+          () => listenSockets({ context, handshakeTimeout }, echo),
           RangeError,
           `Cannot wait ${handshakeTimeout} ms`,
         );

@@ -8,19 +8,21 @@ import {
   type ConnectionHandler,
   type ConnectOptions,
   listen,
-  type Listener,
-  type ListenOptions,
   MemoryStore,
   type ProtocolVersion,
+  type Server as Listener,
   Session,
   SessionCache,
   SessionCacheMode,
   SslConnection,
   SslContext,
   type SslContextOptions,
+  type TlsDuplex,
+  type TlsServerOptions,
   type TlsSocket,
   type TlsSocketHandlers,
 } from "../mod.ts";
+import { listenSockets } from "../server/listen.ts";
 import { assertNothingLeft, standing } from "./counts.ts";
 import { joined, until, within } from "./server_support.ts";
 import { credentials } from "./support.ts";
@@ -106,19 +108,36 @@ export class Server {
   static async start(
     onConnection: ConnectionHandler,
     context: SslContextOptions = {},
-    options: Partial<ListenOptions> = {},
+    options: TlsServerOptions = {},
+  ): Promise<Server> {
+    return await Server.#start((options) => listenSockets(options, onConnection), context, options);
+  }
+
+  /** The same with streams. */
+  static async startStreams(
+    onConnection: (stream: TlsDuplex) => void,
+    context: SslContextOptions = {},
+    options: TlsServerOptions = {},
+  ): Promise<Server> {
+    return await Server.#start((options) => listen(options, onConnection), context, options);
+  }
+
+  static async #start(
+    start: (options: TlsServerOptions) => Promise<Listener>,
+    context: SslContextOptions,
+    options: TlsServerOptions,
   ): Promise<Server> {
     const sslContext = SslContext.server({ ...credentials, ...context });
     const store = new MemoryStore();
     const cache = new SessionCache({ store });
     cache.attach(sslContext);
     const errors: Error[] = [];
-    const listener = await listen({
+    const listener = await start({
       context: sslContext,
       hostname: "127.0.0.1",
       onError: (error) => void errors.push(error),
       ...options,
-    }, onConnection);
+    });
     return new Server(sslContext, listener, cache, store, errors);
   }
 

@@ -1,0 +1,215 @@
+import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
+import { Deadlines } from "../cache/deadlines.ts";
+import type { MaybePromise } from "../cache/session_store.ts";
+import { SslConnection } from "../ssl/connection.ts";
+import type { SslContext } from "../ssl/context.ts";
+import { type ConnectionLimits, limitsOf } from "./limits.ts";
+import { listenError } from "./listen_error.ts";
+import { ignoredSocket, type RawListener, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
+import { emptyStats, type ServerStats } from "./server_stats.ts";
+import { socketsOfThisRuntime } from "./sockets.ts";
+import {
+  closingDeadlines,
+  type ConnectionHandler,
+  endTls,
+  isEstablished,
+  lastActive,
+  startTls,
+  type TlsSocket,
+  type TlsSocketOwner,
+} from "./tls_socket.ts";
+
+/** What a {@linkcode TlsServer} is made of. */
+export interface TlsServerParts extends ConnectionLimits {
+  /** The context for the next connection. */
+  readonly context: () => SslContext;
+  readonly onConnection: ConnectionHandler;
+  readonly admit?: ((socket: TlsSocket) => MaybePromise<boolean>) | undefined;
+  readonly onError: (error: Error, socket?: TlsSocket) => void;
+}
+
+/** For how long the other sides may take to say goodbye when the whole server closes, in milliseconds. */
+const patience = 1000;
+
+/** How often in its time an idle connection is looked at. */
+const looks = 4;
+
+/** Accepts TLS connections and keeps them within their limits. listen(), serve() and createServer() are made of it. */
+export class TlsServer {
+  readonly #parts: TlsServerParts;
+  readonly #limits: Required<ConnectionLimits>;
+  readonly #counts: ServerStats = emptyStats();
+  readonly #traffic = { bytesRead: 0, bytesWritten: 0, now: 0 };
+  readonly #sockets = new Set<TlsSocket>();
+  readonly #perAddress = new Map<string, number>();
+  readonly #owner: TlsSocketOwner;
+  readonly #handshakes: Deadlines<TlsSocket>;
+  readonly #closings = closingDeadlines();
+  #listener: RawListener | undefined;
+  #clock: ReturnType<typeof setInterval> | undefined;
+  #isClosing = false;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(parts: TlsServerParts) {
+    this.#parts = parts;
+    this.#limits = limitsOf(parts);
+    const { handshakeTimeout, maxBufferedBytes } = this.#limits;
+    this.#handshakes = new Deadlines(handshakeTimeout, (socket) => {
+      this.#counts.handshakeTimeouts++;
+      socket.destroy(new Error(`The client did not finish its handshake in ${handshakeTimeout} ms`));
+    });
+    this.#owner = {
+      role: "server",
+      onConnection: (socket) => {
+        this.#counts.handshakes++;
+        if (socket.isResumed) this.#counts.resumed++;
+        return parts.onConnection(socket);
+      },
+      admit: parts.admit && ((socket) => this.#admit(socket)),
+      onOpen: (socket) => this.#opened(socket),
+      onError: (error, socket) => parts.onError(error, socket),
+      onClose: (socket) => this.#closed(socket),
+      onLimit: (limit) => {
+        if (limit === "buffered bytes") this.#counts.bufferOverflows++;
+        else this.#counts.controlFloods++;
+      },
+      handshakes: this.#handshakes,
+      closings: this.#closings,
+      traffic: this.#traffic,
+      maxBufferedBytes,
+    };
+  }
+
+  /** Starts to listen. */
+  async listen(port: number, hostname: string, reusePort: boolean): Promise<void> {
+    this.#listener = await socketsOfThisRuntime()
+      .listen({ hostname, port, ...(reusePort && { reusePort }) }, (raw) => this.#accept(raw))
+      .catch((cause) => {
+        throw listenError(hostname, port, cause);
+      });
+    const { idleTimeout } = this.#limits;
+    if (idleTimeout === 0) return;
+    // A look at all of them now and then costs less than a timer for each, set anew with each byte.
+    this.#clock = setInterval(() => this.#look(), Math.ceil(idleTimeout / looks));
+    this.#clock.unref();
+  }
+
+  /** The address that it listens on. */
+  get hostname(): string {
+    return this.#listener!.hostname;
+  }
+
+  /** The port that it listens on. */
+  get port(): number {
+    return this.#listener!.port;
+  }
+
+  /** How many connections there are. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
+  /** What was counted so far. */
+  stats(): ServerStats {
+    const { bytesRead, bytesWritten } = this.#traffic;
+    return {
+      ...this.#counts,
+      bytesRead,
+      bytesWritten,
+      connections: this.#sockets.size,
+      handshaking: this.#handshakes.size,
+    };
+  }
+
+  /** Stops listening. Connections go on. Done when the port is free. */
+  async stopListening(): Promise<void> {
+    this.#isClosing = true;
+    await this.#listener?.close();
+  }
+
+  /** Kept when no connection is left, or this many milliseconds are over. */
+  async empty(milliseconds: number): Promise<void> {
+    if (this.#sockets.size === 0) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      if (milliseconds < Infinity) timer = setTimeout(resolve, milliseconds);
+    });
+    this.#onEmpty = undefined;
+    clearTimeout(timer);
+  }
+
+  /** Says goodbye on all connections, and closes those whose other side does not do so in a second. */
+  async end(): Promise<void> {
+    for (const socket of this.#sockets) endTls(socket);
+    await this.empty(patience);
+    for (const socket of this.#sockets) socket.destroy();
+    await this.empty(Infinity);
+    clearInterval(this.#clock);
+    this.#handshakes.close();
+    this.#closings.close();
+  }
+
+  #accept(raw: RawSocket): RawSocketEvents {
+    if (this.#isClosing) return ignoredSocket(raw);
+    this.#counts.accepted++;
+    if (this.#isTooMuch(raw.remoteAddress)) return ignoredSocket(raw);
+    try {
+      return startTls(raw, SslConnection.server(this.#parts.context()), this.#owner);
+    } catch (error) {
+      // The context was disposed, say. Without TLS there is nothing to be done with the client.
+      try {
+        this.#parts.onError(error as Error);
+      } catch {
+        // The operator's handler must not take the server with it.
+      }
+      return ignoredSocket(raw);
+    }
+  }
+
+  #isTooMuch(address: string): boolean {
+    const { maxConnections, maxConnectionsPerAddress, maxHandshakes } = this.#limits;
+    if (this.#sockets.size >= maxConnections) this.#counts.refusedConnections++;
+    else if ((this.#perAddress.get(address) ?? 0) >= maxConnectionsPerAddress) this.#counts.refusedPerAddress++;
+    else if (this.#handshakes.size >= maxHandshakes) this.#counts.refusedHandshakes++;
+    else return false;
+    return true;
+  }
+
+  #opened(socket: TlsSocket): void {
+    this.#sockets.add(socket);
+    const { remoteAddress } = socket;
+    this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
+  }
+
+  #closed(socket: TlsSocket): void {
+    this.#sockets.delete(socket);
+    if (!isEstablished(socket)) this.#counts.failedHandshakes++;
+    const { remoteAddress } = socket;
+    const left = this.#perAddress.get(remoteAddress)! - 1;
+    if (left > 0) this.#perAddress.set(remoteAddress, left);
+    else this.#perAddress.delete(remoteAddress);
+    if (this.#sockets.size === 0) this.#onEmpty?.();
+  }
+
+  async #admit(socket: TlsSocket): Promise<boolean> {
+    const admitted = await this.#parts.admit!(socket);
+    if (admitted !== true) this.#counts.unauthorized++;
+    return admitted;
+  }
+
+  /** Ends the connections that were silent for long. */
+  #look(): void {
+    const now = ++this.#traffic.now;
+    for (const socket of this.#sockets) {
+      const silent = now - lastActive(socket);
+      if (silent <= looks || !isEstablished(socket)) continue;
+      if (silent === looks + 1) {
+        this.#counts.idleTimeouts++;
+        endTls(socket);
+      } else {
+        socket.destroy(new Error(`Nothing came or went for ${this.#limits.idleTimeout} ms`));
+      }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import type { X509Certificate } from "node:crypto";
+import type { SessionCache } from "../cache/session_cache.ts";
+import type { MaybePromise } from "../cache/session_store.ts";
+import type { SslContext } from "../ssl/context.ts";
+import type { CertificateOptions, SslContextOptions } from "../ssl/context_options.ts";
+import type { ConnectionLimits } from "./limits.ts";
+import type { TlsFacts } from "./tls_facts.ts";
+import type { TlsSocket } from "./tls_socket.ts";
+
+/**
+ * The options that {@linkcode listen} and {@linkcode serve} have in common: where to listen, certificates, who may come
+ * in, where sessions are kept, and limits.
+ */
+export interface TlsServerOptions extends ServerCertificates, ConnectionLimits {
+  /** The port; 0, the default, for a free one. */
+  port?: number;
+  /** The address or name to listen on; by default `0.0.0.0`, all of this machine's IPv4 addresses. */
+  hostname?: string;
+  /**
+   * Whether other processes may listen on the same port, so that the system shares connections out among them. Linux
+   * only. By default false.
+   */
+  reusePort?: boolean;
+  /**
+   * A context of your own for the connections, instead of certificates and the like. It stays yours, and may be
+   * disposed once the server is closed. Its callbacks are yours too: {@linkcode SessionCache.attach} it.
+   */
+  context?: SslContext;
+  /** Where sessions are kept; by default in the memory of this server. Not with `context`. */
+  sessions?: SessionCache;
+  /**
+   * Asked about each client when its handshake is done, resumed ones too, and before anything is read from it: whether
+   * it may come in. If it answers false, throws or rejects, the connection is closed. The time that it takes counts as
+   * part of the handshake's. The certificate is undefined where none was shown or asked for.
+   */
+  authorize?: (certificate: X509Certificate | undefined, tls: TlsFacts) => MaybePromise<boolean>;
+  /** Closes the server, as `close()` does, when it is aborted. */
+  signal?: AbortSignal;
+  /**
+   * Called with what goes wrong: handshakes that fail, protocol errors, what callbacks and handlers threw, certificates
+   * that could not be reloaded. The server goes on. What it throws is ignored. The socket is missing where there is
+   * none.
+   */
+  onError?: (error: Error, socket?: TlsSocket) => void;
+}
+
+/**
+ * What a server's contexts are made of, which {@linkcode Server.reload} can change: everything that a
+ * {@linkcode SslContext} takes, certificates for several names, and a log of keys.
+ */
+export interface ServerCertificates extends SslContextOptions {
+  /**
+   * Certificates for several names: a client gets the one for the name it asks for (SNI), by the names in them, where
+   * `*.example.com` stands for one label. The first serves those who ask for another name, or for none. Two for the
+   * same names, RSA and ECDSA, serve clients by what they can verify.
+   */
+  certificates?: readonly CertificateOptions[];
+  /**
+   * Looks for changes of the files every so many milliseconds and reloads them, once they have stopped changing; `true`
+   * for 1,000. A file that cannot be used is reported to `onError`, and what was loaded before stays. By default false.
+   */
+  watch?: boolean | number;
+  /**
+   * A file to which each connection's secrets are appended, in the format that Wireshark reads; `true` for the one that
+   * the environment variable SSLKEYLOGFILE names, if it is set. Whoever has the file can decrypt the connections.
+   */
+  keylogFile?: string | true;
+}
