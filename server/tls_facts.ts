@@ -5,10 +5,15 @@ import { connectionOf, type TlsSocket } from "./tls_socket.ts";
 
 /** What a handshake led to, to be asked for also when the connection is gone. */
 export interface TlsFacts {
+  /** The protocol: `TLSv1.3`. */
   readonly protocol: ProtocolVersion;
+  /** The cipher suite. */
   readonly cipher: CipherNames;
+  /** The application protocol (ALPN) that was agreed on: `h2`. */
   readonly alpnProtocol: string | undefined;
+  /** The server name (SNI) that the client asked for. */
   readonly serverName: string | undefined;
+  /** Whether a session was resumed. */
   readonly isResumed: boolean;
   /** The certificate that the other side showed. */
   readonly peerCertificate: X509Certificate | undefined;

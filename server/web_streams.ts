@@ -30,7 +30,7 @@ export function webStreams(stream: Duplex): WebStreams {
         readable = undefined;
         stream.resume();
       },
-    }, { highWaterMark, size: (bytes) => bytes.length }),
+    }, { highWaterMark, size: (bytes) => bytes!.length }),
     writable: new WritableStream<Uint8Array>({
       start: (controller) => void (writable = controller),
       write: (bytes) => settled((done) => void stream.write(bytes, done)),

@@ -24,32 +24,32 @@ function factsOf(stream: TlsDuplex) {
 }
 
 for (const version of versions) {
-  /** One visit: what the server's stream says while it is open, and when it is closed. */
-  async function visit(
-    server: SslContextOptions,
-    client: SslContextOptions,
-    look: (stream: TlsDuplex, other: Client) => void = () => {},
-  ) {
-    const streams: TlsDuplex[] = [];
-    await using listening = await Server.startStreams((stream) => {
-      streams.push(stream);
-      stream.on("data", (data) => stream.end(data));
-    }, server);
-    using other = new Client({ version, ...client });
-    const recording = new Recording();
-    const socket = await other.connect(listening.port, recording.handlers);
-    socket.write(bytes("hello"));
-    await recording.bytes(5);
-    const [stream] = streams;
-    const open = factsOf(stream!);
-    look(stream!, other);
-    await within(recording.closed, "the connection to close");
-    await listening.empty();
-    assertEquals(factsOf(stream!), open);
-    return { open, stream: stream! };
-  }
-
   describe(`${version}: what a TlsDuplex says of its connection`, () => {
+    /** One visit: what the server's stream says while it is open, and when it is closed. */
+    async function visit(
+      server: SslContextOptions,
+      client: SslContextOptions,
+      look: (stream: TlsDuplex, other: Client) => void = () => {},
+    ) {
+      const streams: TlsDuplex[] = [];
+      await using listening = await Server.startStreams((stream) => {
+        streams.push(stream);
+        stream.on("data", (data) => stream.end(data));
+      }, server);
+      using other = new Client({ version, ...client });
+      const recording = new Recording();
+      const socket = await other.connect(listening.port, recording.handlers);
+      socket.write(bytes("hello"));
+      await recording.bytes(5);
+      const [stream] = streams;
+      const open = factsOf(stream!);
+      look(stream!, other);
+      await within(recording.closed, "the connection to close");
+      await listening.empty();
+      assertEquals(factsOf(stream!), open);
+      return { open, stream: stream! };
+    }
+
     it(
       "is what node:tls says, and stays when the connection is closed",
       leavingNothingLater(async () => {
