@@ -393,12 +393,13 @@ export class TlsSocket {
     try {
       while (!this.#closed && !this.#failed && !this.#paused && !this.#remoteEnded) {
         const bytes = this.#read();
-        if (bytes === undefined) {
-          if (this.#connection.isReleased || this.#connection.controlMessages <= mostControlMessages) break;
+        // Also where a little data came after them.
+        if (!this.#connection.isReleased && this.#connection.controlMessages > mostControlMessages) {
           this.#owner.onLimit?.("control messages");
           this.#blame(new Error(`The other side sent more than ${mostControlMessages} control messages and no data`));
           return;
         }
+        if (bytes === undefined) break;
         if (bytes === null) {
           this.#endRemote();
           break;

@@ -18,7 +18,7 @@ export interface Caller {
   /** The callbacks of the context it was made with. */
   readonly context: ContextState;
   readonly connection: SslConnection;
-  /** What came after the handshake and was no data, in a row. */
+  /** How many messages came after the handshake that were no data, in a row. */
   controlMessages: number;
 }
 

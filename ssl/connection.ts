@@ -114,6 +114,8 @@ export class SslConnection {
   #onEnd: (() => void) | undefined;
   /** A call on this connection is under way: its callbacks must not make another. */
   #busy = false;
+  /** The last read brought data: the next one counts control messages anew. */
+  #dataCame = false;
   /** Plaintext that was read by a call whose callback threw. */
   #unreported: Uint8Array | undefined;
 
@@ -382,16 +384,15 @@ export class SslConnection {
     if (this.#unreported) return this.#report();
     const { ssl } = library();
     clearErrors();
+    if (this.#dataCame) this.#caller.controlMessages = 0;
     let result = 0;
     // The callbacks could take the user's buffer away from under it.
     const plaintext = scratch.take();
     const outer = this.#enter();
     try {
       result = ssl.SSL_read(pointer, plaintext, Math.min(space, plaintext.length));
-      if (result > 0) {
-        this.#unreported = plaintext.slice(0, result);
-        this.#caller.controlMessages = 0;
-      }
+      this.#dataCame = result > 0;
+      if (this.#dataCame) this.#unreported = plaintext.slice(0, result);
       // A read ends the handshake too, and so does one whose callback threw.
       if (!this.#established && this.#pointer && ssl.SSL_is_init_finished(pointer) === 1) this.#establish(pointer);
     } finally {
@@ -438,6 +439,7 @@ export class SslConnection {
     // As in read(): a renegotiation, say, runs callbacks.
     const plaintext = scratch.take();
     const length = Math.min(end - start, plaintext.length);
+    const { controlMessages } = this.#caller;
     let result: number;
     const outer = this.#enter();
     try {
@@ -445,6 +447,8 @@ export class SslConnection {
       result = library().ssl.SSL_write(pointer, plaintext, length);
     } finally {
       scratch.give(plaintext);
+      // The answer to a KeyUpdate goes before the data, and is none of the client's.
+      this.#caller.controlMessages = controlMessages;
       this.#leave(outer);
     }
     if (result <= 0) throw openSslError(`Cannot write ${length} bytes to the TLS connection`);
@@ -508,9 +512,9 @@ export class SslConnection {
 
   /**
    * How many messages that are no data a client has sent in a row since its handshake: KeyUpdates of TLS 1.3, those that
-   * ask for one in return counting twice, and attempts to renegotiate, which are refused, up to TLS 1.2. Data that is
-   * read sets it to 0; a client's end has 0 always. A client that goes on and on costs work and sends nothing: end the
-   * connection.
+   * ask for one in return counting up to twice, and attempts to renegotiate, which are refused, up to TLS 1.2. After a
+   * read that brought data it is how many came before that data, and the next read counts from 0. A client's end has 0
+   * always. A client that goes on and on costs work and sends nothing: end the connection.
    */
   get controlMessages(): number {
     return this.#caller.controlMessages;

@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { OpenSslError, selfSigned } from "../mod.ts";
-import { within } from "./server_support.ts";
+import { ClientPointer, silently } from "./control_messages.ts";
+import { joined, within } from "./server_support.ts";
 import { Client, echo, leavingNothingLater, Recording, Server, TcpClient } from "./socket_support.ts";
 import { bytes, versions } from "./support.ts";
 
@@ -180,3 +181,82 @@ for (const version of versions) {
     );
   });
 }
+
+describe("a client that sends one control message after the other", () => {
+  /** Shakes hands; answers what makes a flight of KeyUpdates, and of data after them where there is some. */
+  async function start(server: Server, pointer: ClientPointer, contexts: Client) {
+    const client = await TcpClient.connect(server.port, contexts.context);
+    await client.shakeHands();
+    const flight = (count: number, data = "") => {
+      const parts: Uint8Array[] = [];
+      for (let n = 0; n < count; n++) {
+        pointer.updateKey(silently);
+        parts.push(client.pull());
+      }
+      if (data) {
+        client.connection!.write(bytes(data));
+        parts.push(client.rest());
+      }
+      return joined(parts);
+    };
+    return { client, flight };
+  }
+
+  for (const data of ["", "x"]) {
+    it(
+      `is closed, and the operator is told${data && ", also where it adds a little data"}`,
+      leavingNothingLater(async () => {
+        const recording = new Recording();
+        await using server = await Server.start(() => recording.handlers);
+        const pointer = new ClientPointer();
+        using contexts = new Client({ version: "TLSv1.3", keylog: pointer.note });
+        const { client, flight } = await start(server, pointer, contexts);
+        await using _ = client;
+        await client.write("hello");
+        await recording.bytes(5);
+        await client.send(flight(1000, data));
+        const error = await within(recording.closed, "the server's socket to close");
+        assertEquals(error!.message, "The other side sent more than 32 control messages and no data");
+        await within(client.ended, "the server's end");
+        await server.empty();
+        assertEquals(server.errors, [error!]);
+        assertEquals(server.listener.stats().controlFloods, 1);
+        assertEquals(recording.text, "hello");
+      }),
+    );
+  }
+
+  it(
+    "with enough data among them is served",
+    leavingNothingLater(async () => {
+      await using server = await Server.start(echo);
+      const pointer = new ClientPointer();
+      using contexts = new Client({ version: "TLSv1.3", keylog: pointer.note });
+      const { client, flight } = await start(server, pointer, contexts);
+      await using _ = client;
+      for (let n = 0; n < 5; n++) {
+        await client.send(flight(32, "hello"));
+        assertEquals(new TextDecoder().decode(await client.read()), "hello");
+      }
+      assertEquals(server.errors, []);
+      assertEquals(server.listener.stats().controlFloods, 0);
+    }),
+  );
+
+  it(
+    "of TLS 1.2 is refused to renegotiate, and not closed for asking once",
+    leavingNothingLater(async () => {
+      await using server = await Server.start(echo);
+      const pointer = new ClientPointer();
+      using contexts = new Client({ version: "TLSv1.2", keylog: pointer.note });
+      const { client } = await start(server, pointer, contexts);
+      await using _ = client;
+      pointer.renegotiate();
+      await client.send(client.pull());
+      client.connection!.pushCiphertext(await client.receive());
+      assertThrows(() => client.connection!.handshake(), OpenSslError, "no renegotiation");
+      assertEquals(server.errors, []);
+      assertEquals(server.listener.connections, 1);
+    }),
+  );
+});
