@@ -203,7 +203,8 @@ describe("TlsDuplex as a stream", () => {
     leavingNothingLater(async () => {
       await using server = await StreamServer.start();
       using client = new Client();
-      const socket = await client.connect(server.server.port, {});
+      const recording = new Recording();
+      const socket = await client.connect(server.server.port, recording.handlers);
       const stream = await server.next();
       let times = 0;
       let once = 0;
@@ -229,6 +230,7 @@ describe("TlsDuplex as a stream", () => {
       stream.setTimeout(20);
       await new Promise((resolve) => setTimeout(resolve, 60));
       assertEquals(times, 3);
+      await within(recording.closed, "the connection to close");
     }),
   );
 
@@ -237,7 +239,8 @@ describe("TlsDuplex as a stream", () => {
     leavingNothingLater(async () => {
       await using server = await StreamServer.start();
       using client = new Client();
-      await client.connect(server.server.port, {});
+      const recording = new Recording();
+      await client.connect(server.server.port, recording.handlers);
       const stream = await server.next();
       const listener = () => {};
       stream.setTimeout(10_000, listener);
@@ -246,6 +249,8 @@ describe("TlsDuplex as a stream", () => {
       assertEquals(stream.listenerCount("timeout"), 0);
       assert(!stream.destroyed);
       stream.destroy();
+      // The client's session may still be on its way.
+      await within(recording.closed, "the connection to close");
     }),
   );
 });

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import { pipeline, Readable } from "node:stream";
 import { httpConnections, TlsDuplex, type TlsSocket } from "../mod.ts";
-import { thisRuntime, within } from "./server_support.ts";
+import { within } from "./server_support.ts";
 import { Client, leavingNothingLater, Recording, Server } from "./socket_support.ts";
 import { bytes, versions } from "./support.ts";
 
@@ -235,8 +235,6 @@ for (const version of versions) {
 
     it(
       "ends a connection that is idle for keepAliveTimeout",
-      // Bun's node:http leaves connections that were handed to it alone.
-      { ignore: thisRuntime === "bun" },
       leavingNothingLater(async () => {
         await using server = await serveHttp((_request, response) => say(response, "once"), (http) => {
           http.keepAliveTimeout = 50;
