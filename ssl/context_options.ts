@@ -18,7 +18,7 @@ export interface CertificateOptions {
   passphrase?: string;
   /**
    * What the certificate's issuer says of it (OCSP), in DER: sent to clients that ask for it, so that they need not ask
-   * the issuer. It is sent as it is, also when its time is over.
+   * the issuer. It is sent as it is, also when its time is over. Servers only.
    */
   ocspResponse?: Uint8Array;
   /** A file with the same. */

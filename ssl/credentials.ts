@@ -43,6 +43,10 @@ function useCertificate(state: ContextState, options: CertificateOptions): Uint8
   const certificate = pemOf("certificate", options.certificate, options.certificateFile);
   const privateKey = pemOf("private key", options.privateKey, options.privateKeyFile);
   const ocspResponse = ocspResponseOf(options);
+  // libssl would have a client's callback judge the server's response.
+  if (ocspResponse && state.role === "client") {
+    throw new TypeError("Cannot send an OCSP response from a client's context: only servers do");
+  }
   if (certificate === undefined) {
     if (ocspResponse) throw new TypeError("Cannot use an OCSP response without its certificate");
     if (privateKey !== undefined) throw new TypeError("Cannot use a private key without its certificate");

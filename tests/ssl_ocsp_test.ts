@@ -188,6 +188,7 @@ describe("OCSP stapling", () => {
         "Cannot read the stapled OCSP response file",
       );
       assertThrows(() => SslContext.server({ ocspResponse: whole }), TypeError, "without its certificate");
+      assertThrows(() => SslContext.client(ec), TypeError, "from a client's context: only servers do");
       assertThrows(
         () => SslContext.server({ ...ec, ocspResponse: "text" as unknown as Uint8Array }),
         TypeError,
