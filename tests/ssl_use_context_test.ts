@@ -19,7 +19,7 @@ import { library } from "../ssl/library.ts";
 import { counts, leavingNothing } from "./counts.ts";
 import { bytes, Contexts, Link, thrownBy, type Version, versions } from "./support.ts";
 
-const certificates = { a: selfSigned(["a"]), b: selfSigned(["b"]), c: selfSigned(["c"]) };
+const certificates = { aa: selfSigned(["aa"]), bb: selfSigned(["bb"]), cc: selfSigned(["cc"]) };
 const asItComes = { sessionIdContext: undefined } as unknown as SslContextOptions;
 
 /** A server whose client hello callback goes on with the context of the name that the client asks for. */
@@ -76,7 +76,7 @@ for (const version of versions) {
       "goes on with the certificate of another context, for this connection alone",
       leavingNothing(() => {
         using names = new Names(version);
-        for (const name of ["a", "b", "localhost", "c", "a"]) {
+        for (const name of ["aa", "bb", "localhost", "cc", "aa"]) {
           assertEquals(names.ask(name, undefined), { subject: `CN=${name}`, isResumed: false });
         }
       }),
@@ -97,17 +97,17 @@ for (const version of versions) {
         names.server.setNewSessionCallback(() => void calls.push("new"));
         names.server.setGetSessionCallback(() => void calls.push("get"));
         names.server.setGenerateSessionIdCallback(() => void calls.push("generate"));
-        names.others["a"]!.setClientHelloCallback(() => {
+        names.others["aa"]!.setClientHelloCallback(() => {
           throw new Error("It is called for its own connections alone");
         });
-        names.others["a"]!.setNewSessionCallback(() => {
+        names.others["aa"]!.setNewSessionCallback(() => {
           throw new Error("It is called for its own connections alone");
         });
         {
-          using link = names.link(undefined, "a");
+          using link = names.link(undefined, "aa");
           link.connect();
           assertEquals(link.server.alpnProtocol, "h2");
-          assertEquals(link.server.serverName, "a");
+          assertEquals(link.server.serverName, "aa");
           link.close();
         }
         assertEquals(calls, ["generate", "new"]);
@@ -118,7 +118,7 @@ for (const version of versions) {
           alpnProtocols: ["h2"],
         });
         lines.length = 0;
-        using link = bare.link(undefined, "b");
+        using link = bare.link(undefined, "bb");
         link.connect();
         assertEquals(link.server.alpnProtocol, "h2");
         assertEquals(lines.length, version === "TLSv1.3" ? 5 : 1);
@@ -130,11 +130,11 @@ for (const version of versions) {
       "leaves the other context's own connections as they were",
       leavingNothing(() => {
         using names = new Names(version, { alpnProtocols: ["h2"] }, { alpnProtocols: ["h2"] });
-        names.ask("a", undefined);
+        names.ask("aa", undefined);
         names.hellos = 0;
-        using link = new Link({ server: names.others["a"]!, client: names.client }, undefined, "b");
+        using link = new Link({ server: names.others["aa"]!, client: names.client }, undefined, "bb");
         link.connect();
-        assertEquals(link.client.peerCertificate!.subject, "CN=a");
+        assertEquals(link.client.peerCertificate!.subject, "CN=aa");
         assertEquals(link.server.alpnProtocol, undefined);
         assertEquals(names.hellos, 0);
         link.close();
@@ -145,7 +145,7 @@ for (const version of versions) {
       "is asked again after a suspension, and may answer otherwise",
       leavingNothing(() => {
         using names = new Names(version);
-        const order = ["a", "b", "b", "localhost", "c"];
+        const order = ["aa", "bb", "bb", "localhost", "cc"];
         let runs = 0;
         names.server.setClientHelloCallback((_connection, hello) => {
           const name = order[runs++]!;
@@ -155,11 +155,11 @@ for (const version of versions) {
           names.others[name]?.setKeylogCallback(null);
           return runs < order.length ? "suspend" : "continue";
         });
-        using link = names.link(undefined, "a");
+        using link = names.link(undefined, "aa");
         for (let n = 1; n < order.length; n++) assertEquals(link.half(), "wants-lookup");
         link.connect();
         assertEquals(runs, order.length);
-        assertEquals(link.client.peerCertificate!.subject, "CN=c");
+        assertEquals(link.client.peerCertificate!.subject, "CN=cc");
         link.close();
       }),
     );
@@ -179,10 +179,10 @@ for (const version of versions) {
               return lookUp(connection, hello);
             });
           }
-          for (const name of ["a", "b", "localhost"]) {
+          for (const name of ["aa", "bb", "localhost"]) {
             assertEquals(names.ask(name, undefined).isResumed, false);
             const session = names.sessions.at(-1)!;
-            for (const other of ["b", "localhost", "a", "c"].filter((other) => other !== name)) {
+            for (const other of ["bb", "localhost", "aa", "cc"].filter((other) => other !== name)) {
               assertEquals(names.ask(other, session), { subject: `CN=${other}`, isResumed: false });
             }
             // What TLS 1.3 has taken from the store is gone.
@@ -197,11 +197,11 @@ for (const version of versions) {
       "binds sessions to the other context also where a session id context was set after the connection was made",
       leavingNothing(() => {
         using names = new Names(version, { options: SslOption.NoTicket });
-        using link = names.link(undefined, "a");
+        using link = names.link(undefined, "aa");
         names.server.setSessionIdContext("set later");
         link.connect();
         using session = link.server.session();
-        using plain = SslContext.server(certificates.a);
+        using plain = SslContext.server(certificates.aa);
         using own = SslConnection.server(plain);
         assertEquals(session!.idContext, own.sessionIdContext);
         assertEquals(link.server.sessionIdContext, session!.idContext);
@@ -216,13 +216,13 @@ for (const version of versions) {
         const seen: Uint8Array[] = [];
         names.server.setClientHelloCallback((connection, hello) => {
           seen.push(connection.sessionIdContext);
-          hello.useContext(names.others["a"]!);
+          hello.useContext(names.others["aa"]!);
           seen.push(connection.sessionIdContext);
           hello.useContext(names.server);
           seen.push(connection.sessionIdContext);
           return "continue";
         });
-        assertEquals(names.ask("a").subject, "CN=localhost");
+        assertEquals(names.ask("aa").subject, "CN=localhost");
         assertEquals(seen, [bytes("own"), bytes("other"), bytes("own")]);
       }),
     );
@@ -234,7 +234,7 @@ for (const version of versions) {
         const trusting = { verify: "require", certificateAuthorities: alice.certificate } as const;
         {
           using names = new Names(version, {}, alice, trusting);
-          using link = names.link(undefined, "a");
+          using link = names.link(undefined, "aa");
           link.connect();
           assertEquals(link.server.peerCertificate!.subject, "CN=alice");
           assertEquals(link.server.verifyResult.code, 0);
@@ -246,14 +246,14 @@ for (const version of versions) {
         }
         for (const [client, reason] of [[{}, "peer did not return"], [selfSigned(["eve"]), "verify failed"]] as const) {
           using names = new Names(version, {}, client, trusting);
-          using link = names.link(undefined, "a");
+          using link = names.link(undefined, "aa");
           const error = thrownBy(() => link.connect());
           assertInstanceOf(error, OpenSslError);
           assertStringIncludes((error as Error).message, reason);
         }
         // And the other way round: the name that is asked for has the say.
         using names = new Names(version, trusting, {}, {});
-        assertEquals(names.ask("b").subject, "CN=b");
+        assertEquals(names.ask("bb").subject, "CN=bb");
       }),
     );
 
@@ -262,18 +262,18 @@ for (const version of versions) {
       leavingNothing(() => {
         using names = new Names(version);
         const before = counts().contexts;
-        const link = names.link(undefined, "a");
+        const link = names.link(undefined, "aa");
         names.server.setClientHelloCallback((_connection, hello) => {
-          hello.useContext(names.others["a"]!);
-          names.others["a"]!.dispose();
-          hello.useContext(names.others["b"]!);
-          hello.useContext(names.others["b"]!);
-          names.others["b"]!.dispose();
-          assertThrows(() => hello.useContext(names.others["b"]!), ReleasedError);
+          hello.useContext(names.others["aa"]!);
+          names.others["aa"]!.dispose();
+          hello.useContext(names.others["bb"]!);
+          hello.useContext(names.others["bb"]!);
+          names.others["bb"]!.dispose();
+          assertThrows(() => hello.useContext(names.others["bb"]!), ReleasedError);
           return "continue";
         });
         link.connect();
-        assertEquals(link.client.peerCertificate!.subject, "CN=b");
+        assertEquals(link.client.peerCertificate!.subject, "CN=bb");
         assertEquals(counts().contexts, before - 1, "The first one has ended, the second is in use");
         names.server.dispose();
         link.dispose();
@@ -285,18 +285,18 @@ for (const version of versions) {
       "may be followed by the end of the connection",
       leavingNothing(() => {
         using names = new Names(version);
-        for (const name of ["a", "localhost"]) {
+        for (const name of ["aa", "localhost"]) {
           using link = names.link(undefined, name);
           let hello: ClientHello | undefined;
           names.server.setClientHelloCallback((connection, given) => {
             hello = given;
             names.choose(given);
             connection.dispose();
-            assertThrows(() => given.useContext(names.others["b"]!), ReleasedError);
+            assertThrows(() => given.useContext(names.others["bb"]!), ReleasedError);
             return "continue";
           });
           assertInstanceOf(thrownBy(() => link.half()), ReleasedError);
-          assertThrows(() => hello!.useContext(names.others["a"]!), TypeError, "after its callback has returned");
+          assertThrows(() => hello!.useContext(names.others["aa"]!), TypeError, "after its callback has returned");
         }
       }),
     );
@@ -308,7 +308,7 @@ for (const version of versions) {
         const pointer = library().ssl.SSL_CTX_new(library().ssl.TLS_server_method()) as Pointer;
         using foreign = SslContext.fromPointer(pointer);
         library().ssl.SSL_CTX_free(pointer);
-        const gone = SslContext.server(certificates.a);
+        const gone = SslContext.server(certificates.aa);
         gone.dispose();
         names.server.setClientHelloCallback((_connection, hello) => {
           assertThrows(() => hello.useContext(names.client), TypeError, "it is a client's");
@@ -317,7 +317,7 @@ for (const version of versions) {
           assertThrows(() => hello.useContext({} as SslContext), TypeError);
           return "continue";
         });
-        assertEquals(names.ask("a").subject, "CN=localhost");
+        assertEquals(names.ask("aa").subject, "CN=localhost");
       }),
     );
 
@@ -332,7 +332,7 @@ for (const version of versions) {
         ssl.SSL_set_accept_state(connection);
         let error: unknown;
         names.server.setClientHelloCallback((_connection, hello) => {
-          error = thrownBy(() => hello.useContext(names.others["a"]!));
+          error = thrownBy(() => hello.useContext(names.others["aa"]!));
           return "refuse";
         });
         using client = SslConnection.client(names.client);
@@ -354,14 +354,14 @@ describe("ClientHello.useContext() and a HelloRetryRequest", () => {
     "asks again for the second ClientHello",
     leavingNothing(() => {
       using names = new Names("TLSv1.3", { groups: "P-384" }, { groups: "P-256:P-384" });
-      assertEquals(names.ask("a"), { subject: "CN=a", isResumed: false });
+      assertEquals(names.ask("aa"), { subject: "CN=aa", isResumed: false });
       assertEquals(names.hellos, 2);
       names.hellos = 0;
       names.server.setClientHelloCallback((_connection, hello) => {
-        hello.useContext(names.others[names.hellos++ === 0 ? "a" : "b"]!);
+        hello.useContext(names.others[names.hellos++ === 0 ? "aa" : "bb"]!);
         return "continue";
       });
-      assertEquals(names.ask("a", undefined).subject, "CN=b");
+      assertEquals(names.ask("aa", undefined).subject, "CN=bb");
       assertEquals(names.hellos, 2);
     }),
   );
