@@ -1,3 +1,4 @@
+import { type BunUpgrader, ServeInfo } from "./fetch_handler.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
 import type { TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
@@ -5,14 +6,32 @@ import type { TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
 /** More than this is not kept for a hop that is not there yet: the client is held back. */
 const mostWaiting = 64 * 1024;
 
+/** Whom a {@linkcode Hop} tells what. */
+export interface HopOwner {
+  /** Where the HTTP server listens. */
+  readonly port: number;
+  /** From this port of 127.0.0.1 the HTTP server is going to see requests. */
+  opened(hop: Hop, port: number): void;
+  /** The client sent something while no request was under way. */
+  awaitsRequest(hop: Hop): void;
+  /** The server sent something. */
+  answers(hop: Hop): void;
+  /** No more requests come from this port. */
+  closed(hop: Hop, port: number): void;
+}
+
 /**
  * The way from one TLS connection to the runtime's own HTTP server, which listens inside the process: plaintext is
- * carried over a loopback connection, both ways, with backpressure both ways.
+ * carried over a loopback connection, with backpressure both ways.
  */
 export class Hop {
-  readonly #socket: TlsSocket;
-  readonly #opened: (port: number) => void;
-  readonly #closed: (port: number) => void;
+  readonly socket: TlsSocket;
+  /** Requests whose handler has not answered yet. */
+  underWay = 0;
+  /** Whether it has had a request. */
+  hadRequest = false;
+  readonly #owner: HopOwner;
+  #info: ServeInfo | undefined;
   #raw: RawSocket | undefined;
   #port = 0;
   /** What the client sent before the hop was there. */
@@ -21,21 +40,21 @@ export class Hop {
   #ended = false;
   #isClosed = false;
 
-  /**
-   * @param opened called with the port that the HTTP server sees requests of this connection come from
-   * @param closed called with it when none can come any more
-   */
-  constructor(socket: TlsSocket, opened: (port: number) => void, closed: (port: number) => void) {
-    this.#socket = socket;
-    this.#opened = opened;
-    this.#closed = closed;
+  constructor(socket: TlsSocket, owner: HopOwner) {
+    this.socket = socket;
+    this.#owner = owner;
+  }
+
+  /** What its requests' handler is told. */
+  info(server?: BunUpgrader): ServeInfo {
+    return this.#info ??= new ServeInfo(this.socket, server);
   }
 
   /** Connects to the HTTP server. Answers what the TLS socket is to call. */
-  start(port: number): TlsSocketHandlers {
+  start(): TlsSocketHandlers {
     socketsOfThisRuntime()
-      .connect({ hostname: "127.0.0.1", port }, (raw) => this.#open(raw))
-      .catch((error) => this.#socket.destroy(error));
+      .connect({ hostname: "127.0.0.1", port: this.#owner.port }, (raw) => this.#open(raw))
+      .catch((error) => this.socket.destroy(error));
     return {
       data: (_socket, bytes) => this.#fromClient(bytes),
       drain: () => this.#raw?.resume(),
@@ -56,32 +75,35 @@ export class Hop {
         if (this.#isClosed) return raw.destroy();
         this.#raw = raw;
         this.#port = raw.localPort;
-        this.#opened(this.#port);
-        for (const bytes of this.#early.splice(0)) raw.write(bytes);
-        if (this.#earlyLength > mostWaiting) this.#socket.resume();
+        this.#owner.opened(this, this.#port);
+        let takesMore = true;
+        for (const bytes of this.#early.splice(0)) takesMore = raw.write(bytes);
+        if (this.#earlyLength > mostWaiting && takesMore) this.socket.resume();
         if (this.#ended) raw.end();
       },
       data: (bytes) => {
-        if (!this.#socket.write(bytes)) raw.pause();
+        this.#owner.answers(this);
+        if (!this.socket.write(bytes)) raw.pause();
       },
-      drain: () => this.#socket.resume(),
-      end: () => this.#socket.end(),
+      drain: () => this.socket.resume(),
+      end: () => this.socket.end(),
       close: (error) => {
-        this.#closed(this.#port);
         this.#raw = undefined;
-        if (error) this.#socket.destroy();
-        else this.#socket.end();
+        this.#owner.closed(this, this.#port);
+        if (error) this.socket.destroy();
+        else this.socket.end();
       },
     };
   }
 
   #fromClient(bytes: Uint8Array): void {
+    if (this.underWay === 0) this.#owner.awaitsRequest(this);
     if (this.#raw) {
-      if (!this.#raw.write(bytes)) this.#socket.pause();
+      if (!this.#raw.write(bytes)) this.socket.pause();
       return;
     }
     this.#early.push(bytes);
     this.#earlyLength += bytes.length;
-    if (this.#earlyLength > mostWaiting) this.#socket.pause();
+    if (this.#earlyLength > mostWaiting) this.socket.pause();
   }
 }

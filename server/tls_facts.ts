@@ -1,4 +1,5 @@
 import type { X509Certificate } from "node:crypto";
+import { shortId } from "../cache/hex.ts";
 import type { CipherNames, SslConnection } from "../ssl/connection.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { connectionOf, type TlsSocket } from "./tls_socket.ts";
@@ -15,6 +16,11 @@ export interface TlsFacts {
   readonly serverName: string | undefined;
   /** Whether a session was resumed. */
   readonly isResumed: boolean;
+  /**
+   * The first four bytes of the session's id in hexadecimal, as a {@linkcode SessionCacheEvent} has them: enough to find
+   * it in a log, and not to resume it. Empty where there is none.
+   */
+  readonly sessionId: string;
   /** The certificate that the other side showed. */
   readonly peerCertificate: X509Certificate | undefined;
   /** Whether that certificate was verified. */
@@ -35,6 +41,7 @@ export function tlsFacts(socket: TlsSocket): TlsFacts {
     alpnProtocol: connection.alpnProtocol,
     serverName: connection.serverName,
     isResumed: connection.isResumed,
+    sessionId: shortId(connection.sessionId),
     ...authorization(connection),
   };
 }

@@ -569,6 +569,16 @@ export class SslConnection {
     return pointer ? ownSession(pointer) : undefined;
   }
 
+  /** The id of the connection's session; empty where there is none. @see SSL_get_session(3), SSL_SESSION_get_id(3) */
+  get sessionId(): Uint8Array {
+    const { ssl, memory } = library();
+    const session = ssl.SSL_get_session(this.#alive());
+    if (!session) return new Uint8Array();
+    const length = new Uint32Array(1);
+    const id = ssl.SSL_SESSION_get_id(session, length);
+    return memory.readBytes(id, length[0]!);
+  }
+
   /** The certificate that the other side showed, without its chain. @see SSL_get1_peer_certificate(3) */
   get peerCertificate(): X509Certificate | undefined {
     return peerCertificateOf(this.#alive());

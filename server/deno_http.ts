@@ -1,0 +1,32 @@
+import { Hops } from "./hops.ts";
+import type { MakeHttpServer } from "./http_server.ts";
+
+// The part of Deno's namespace used here, declared so that this file type-checks in every runtime's tools.
+interface DenoNamespace {
+  serve(
+    options: { hostname: string; port: number; onListen: () => void },
+    handler: (request: Request, info: { remoteAddr: { hostname: string; port: number } }) => unknown,
+  ): { readonly addr: { port: number }; shutdown(): Promise<void> };
+}
+
+/** Deno.serve, which speaks HTTP/1.1 and HTTP/2. */
+export const makeDenoHttp: MakeHttpServer = (parts) => {
+  const { serve } = (globalThis as unknown as { Deno: DenoNamespace }).Deno;
+  const hops = new Hops(parts);
+  const server = serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request, { remoteAddr }) => hops.answer(request, remoteAddr),
+  );
+  hops.port = server.addr.port;
+  let ended: Promise<void> | undefined;
+  // It answers what is under way, closes what is idle, and says GOAWAY.
+  const finish = () => ended ??= server.shutdown();
+  return Promise.resolve({
+    onConnection: hops.onConnection,
+    finish,
+    async end() {
+      hops.close();
+      await finish();
+    },
+  });
+};

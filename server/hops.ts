@@ -1,0 +1,98 @@
+import { Deadlines } from "../cache/deadlines.ts";
+import type { BunUpgrader } from "./fetch_handler.ts";
+import { Hop, type HopOwner } from "./hop.ts";
+import { answerOf } from "./answer.ts";
+import type { HttpServerParts } from "./http_server.ts";
+import type { ConnectionHandler } from "./tls_socket.ts";
+
+/**
+ * All ways to one HTTP server inside the process. A request is known by the port that it comes from: no two connections
+ * of 127.0.0.1 to one port have the same, so that nobody else can pass for one of ours.
+ */
+export class Hops {
+  /** Set once the HTTP server listens. */
+  port = 0;
+  readonly #parts: HttpServerParts;
+  readonly #byPort = new Map<number, Hop>();
+  readonly #heads: Deadlines<Hop> | undefined;
+  readonly #waiting = new WeakSet<Hop>();
+
+  constructor(parts: HttpServerParts) {
+    this.#parts = parts;
+    const { headerTimeout } = parts;
+    if (headerTimeout === 0) return;
+    this.#heads = new Deadlines(headerTimeout, (hop) => {
+      parts.counts.headerTimeouts++;
+      hop.socket.destroy(new Error(`The client did not send a request's head in ${headerTimeout} ms`));
+    });
+  }
+
+  /** Takes a TLS connection over. */
+  readonly onConnection: ConnectionHandler = (socket) => {
+    const hop = new Hop(socket, this.#owner);
+    this.#await(hop);
+    return hop.start();
+  };
+
+  /** Answers a request. One that did not come from a connection of ours is refused. */
+  answer(
+    request: Request,
+    address: { readonly hostname: string; readonly port: number },
+    server?: BunUpgrader,
+  ): Promise<Response | undefined> | Response | undefined {
+    const hop = address.hostname === "127.0.0.1" ? this.#byPort.get(address.port) : undefined;
+    if (!hop) return new Response(null, { status: 403, headers: { connection: "close" } });
+    hop.hadRequest = true;
+    hop.underWay++;
+    this.#stopWaiting(hop);
+    return answerOf(this.#parts, secured(request), hop.info(server), hop.socket, () => hop.underWay--);
+  }
+
+  /** Gives its timer back. */
+  close(): void {
+    this.#heads?.close();
+  }
+
+  readonly #owner: HopOwner = Object.defineProperty(
+    {
+      port: 0,
+      opened: (hop: Hop, port: number) => void this.#byPort.set(port, hop),
+      awaitsRequest: (hop: Hop) => {
+        // Of HTTP/2 there is no telling whether it is a request that comes.
+        if (!this.#waiting.has(hop) && hop.socket.alpnProtocol !== "h2") this.#await(hop);
+      },
+      answers: (hop: Hop) => {
+        if (hop.hadRequest) this.#stopWaiting(hop);
+      },
+      closed: (hop: Hop, port: number) => {
+        this.#byPort.delete(port);
+        this.#stopWaiting(hop);
+      },
+    },
+    "port",
+    { get: () => this.port },
+  );
+
+  #await(hop: Hop): void {
+    if (!this.#heads) return;
+    this.#waiting.add(hop);
+    this.#heads.add(hop);
+  }
+
+  #stopWaiting(hop: Hop): void {
+    if (this.#waiting.delete(hop)) this.#heads?.delete(hop);
+  }
+}
+
+// The HTTP server sees what comes out of TLS.
+const url = Object.getOwnPropertyDescriptor(Request.prototype, "url")!.get!;
+const securedUrl = {
+  configurable: true,
+  get(this: Request): string {
+    return url.call(this).replace(/^http:/, "https:");
+  },
+};
+
+function secured(request: Request): Request {
+  return Object.defineProperty(request, "url", securedUrl);
+}

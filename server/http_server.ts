@@ -1,0 +1,41 @@
+import type { Server as NodeHttpServer } from "node:http";
+import type { FetchHandler } from "./fetch_handler.ts";
+import type { ConnectionHandler, TlsSocket } from "./tls_socket.ts";
+
+/** The runtime's own HTTP server, inside the process. Each runtime's adapter makes one. */
+export interface HttpServer {
+  /** Takes TLS connections over. */
+  readonly onConnection: ConnectionHandler;
+  /** Takes no more requests, and ends each connection when those that are under way are answered. */
+  finish(): void;
+  /** Gives back what it holds. The connections are gone by then. */
+  end(): Promise<void>;
+  /** On Node, what takes upgrades to WebSockets. */
+  readonly node?: NodeHttpServer;
+}
+
+/** What an {@linkcode HttpServer} is made with. */
+export interface HttpServerParts {
+  readonly handler: FetchHandler;
+  /** For how long a client may take to send a request's head, in milliseconds; 0 for ever. */
+  readonly headerTimeout: number;
+  /** Bun's handlers of WebSockets. */
+  readonly websocket: unknown;
+  readonly counts: RequestCounts;
+  readonly onError: (error: Error, socket: TlsSocket) => void;
+}
+
+/** What serve() counts beside what every server does. */
+export interface RequestCounts {
+  /** Requests that came. */
+  requests: number;
+  /** Requests whose handler has not answered yet. */
+  activeRequests: number;
+  /** Requests whose handler failed: their clients got a 500. */
+  failedRequests: number;
+  /** Connections whose client took longer than `headerTimeout` for a request's head. */
+  headerTimeouts: number;
+}
+
+/** Makes the runtime's HTTP server. */
+export type MakeHttpServer = (parts: HttpServerParts, offersHttp2: boolean) => Promise<HttpServer>;

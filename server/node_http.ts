@@ -1,0 +1,55 @@
+import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { importPackage } from "../ffi/import_package.ts";
+import { answerOf } from "./answer.ts";
+import { ServeInfo } from "./fetch_handler.ts";
+import { httpConnections } from "./http_connections.ts";
+import type { MakeHttpServer } from "./http_server.ts";
+import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
+
+/** The part of @hono/node-server used here. */
+interface NodeServerPackage {
+  getRequestListener(
+    fetch: (request: Request, env: { incoming: IncomingMessage | Http2ServerRequest }) => unknown,
+    options: { overrideGlobalObjects: boolean },
+  ): (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void;
+}
+
+/** node:http and node:http2, each over the stream of a TLS connection. */
+export const makeNodeHttp: MakeHttpServer = async (parts) => {
+  const { getRequestListener } = await importPackage("@hono/node-server", "^2.1.9") as NodeServerPackage;
+  const infos = new WeakMap<TlsDuplex, ServeInfo>();
+  const listener = getRequestListener((request, { incoming }) => {
+    const stream = streamOf(incoming);
+    let info = infos.get(stream);
+    if (!info) infos.set(stream, info = new ServeInfo(stream.tls));
+    return answerOf(parts, request, info, stream.tls);
+  }, { overrideGlobalObjects: false });
+
+  const http1 = createHttp1({ headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 }, listener);
+  const http2 = createHttp2(listener);
+  const sessions = new Set<{ close(): void }>();
+  http2.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    // What goes wrong on a connection is told by the connection.
+    session.on("error", () => {});
+  });
+  const [onHttp1, onHttp2] = [httpConnections(http1), httpConnections(http2)];
+  const onConnection = streamConnections((stream) => (stream.alpnProtocol === "h2" ? onHttp2 : onHttp1)(stream));
+  return {
+    onConnection,
+    node: http1,
+    finish() {
+      // GOAWAY.
+      for (const session of sessions) session.close();
+      http1.close();
+      http1.closeIdleConnections();
+    },
+    end: () => Promise.resolve(),
+  };
+};
+
+function streamOf(incoming: IncomingMessage | Http2ServerRequest): TlsDuplex {
+  return incoming.socket as unknown as TlsDuplex;
+}

@@ -1,0 +1,90 @@
+import type { Server as NodeHttpServer } from "node:http";
+import type { FetchHandler } from "./fetch_handler.ts";
+import { httpOfThisRuntime } from "./http_of_this_runtime.ts";
+import type { RequestCounts } from "./http_server.ts";
+import { requireMilliseconds } from "./limits.ts";
+import { type Server, startServer } from "./server.ts";
+import type { ServerStats } from "./server_stats.ts";
+import type { TlsServerOptions } from "./tls_server_options.ts";
+
+/** The options of {@linkcode serve}. */
+export interface ServeOptions extends TlsServerOptions {
+  /**
+   * For how long a client may take to send the head of a request, in milliseconds; by default 60,000. 0 for ever. On
+   * Deno and Bun an HTTP/2 connection is held to it for its first request.
+   */
+  headerTimeout?: number;
+  /** Bun's handlers of WebSockets, as Bun.serve has them. On Bun only. */
+  websocket?: unknown;
+}
+
+/** What a server of {@linkcode serve} has counted. */
+export type ServeStats = ServerStats & RequestCounts;
+
+/** A server of {@linkcode serve}. */
+export interface HttpsServer extends Server {
+  /** What it has counted. */
+  stats(): ServeStats;
+  /** On Node, the server of node:http, for WebSocket libraries: `new WebSocketServer({ server: server.node })`. */
+  readonly node: NodeHttpServer | undefined;
+}
+
+/**
+ * Serves HTTP/1.1 and HTTP/2 over TLS whose sessions clients resume. HTTP is the runtime's own server, reached inside
+ * the process: Deno.serve, Bun.serve (HTTP/2 by node:http2), and on Node node:http and node:http2. On Node, and on Bun
+ * for HTTP/2, the npm packages @hono/node-server and hono make requests and responses of them; on Bun,
+ * `alpnProtocols: ["http/1.1"]` does without.
+ *
+ * WebSockets are made as on each runtime: by Deno.upgradeWebSocket; by `info.server.upgrade` with the handlers in
+ * `websocket` on Bun; and on Node by the package ws, with `server.node`.
+ *
+ * @param options certificates, where to listen, where sessions are kept, limits
+ * @param handler answers each request
+ * @returns the server, once it listens. `close()` waits 10 seconds for requests that are under way, if it is not told
+ *   otherwise
+ * @throws {Error} if it cannot listen: the port is in use, or the address is not this machine's
+ * @throws {OpenSslError} if OpenSSL refuses a certificate or another option; the message says which
+ *
+ * @example
+ * ```ts
+ * import { selfSigned, serve } from "./mod.ts";
+ *
+ * await using server = await serve({ ...selfSigned(), hostname: "127.0.0.1" }, (request, { tls }) => {
+ *   return new Response(`${request.method} ${request.url}, ${tls.isResumed ? "resumed" : "a full handshake"}\n`);
+ * });
+ * console.log(`https://localhost:${server.port}`);
+ * ```
+ */
+export async function serve(options: ServeOptions, handler: FetchHandler): Promise<HttpsServer> {
+  const { headerTimeout = 60_000, websocket, ...tls } = options;
+  if (typeof handler !== "function") {
+    throw new TypeError("Cannot serve without a handler: give a function of a Request");
+  }
+  if (headerTimeout !== 0) requireMilliseconds("a request's head", headerTimeout);
+  if (websocket !== undefined && !("Bun" in globalThis)) {
+    throw new TypeError("Cannot use `websocket`: it is Bun's. Deno has Deno.upgradeWebSocket, Node the package ws");
+  }
+  const { alpnProtocols = ["h2", "http/1.1"] } = tls;
+  const counts: RequestCounts = { requests: 0, activeRequests: 0, failedRequests: 0, headerTimeouts: 0 };
+  const onError = (error: Error, socket: Parameters<NonNullable<typeof tls.onError>>[1]) =>
+    tls.onError?.(error, socket);
+  const offersHttp2 = alpnProtocols.includes("h2");
+  const http = await httpOfThisRuntime()({ handler, headerTimeout, websocket, counts, onError }, offersHttp2);
+  let server: Server;
+  try {
+    server = await startServer({ ...tls, ...(!tls.context && { alpnProtocols }) }, {
+      onConnection: http.onConnection,
+      grace: 10_000,
+      finish: http.finish,
+      end: http.end,
+    });
+  } catch (error) {
+    await http.end();
+    throw error;
+  }
+  return Object.assign(server, { node: http.node, stats: withRequests(server.stats, counts) });
+}
+
+function withRequests(stats: () => ServerStats, counts: RequestCounts): () => ServeStats {
+  return () => ({ ...stats(), ...counts });
+}
