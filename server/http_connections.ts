@@ -78,7 +78,7 @@ function describe(socket: { encrypted?: boolean }, stream: TlsDuplex): void {
   Object.assign(
     socket,
     // Where its remoteAddress and the like come from.
-    { _peername: { address, port, family } },
+    { _peername: { address, port, family }, tls: stream.tls },
     Object.fromEntries(facts.map((name) => [name, stream[name]])),
     Object.fromEntries(methods.map((name) => [name, stream[name].bind(stream)])),
   );

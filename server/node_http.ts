@@ -6,6 +6,7 @@ import { ServeInfo } from "./fetch_handler.ts";
 import { httpConnections } from "./http_connections.ts";
 import type { MakeHttpServer } from "./http_server.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
+import type { TlsSocket } from "./tls_socket.ts";
 
 /** The part of @hono/node-server used here. */
 interface NodeServerPackage {
@@ -18,12 +19,12 @@ interface NodeServerPackage {
 /** node:http and node:http2, each over the stream of a TLS connection. */
 export const makeNodeHttp: MakeHttpServer = async (parts) => {
   const { getRequestListener } = await importPackage("@hono/node-server", "^2.1.9") as NodeServerPackage;
-  const infos = new WeakMap<TlsDuplex, ServeInfo>();
+  const infos = new WeakMap<TlsSocket, ServeInfo>();
   const listener = getRequestListener((request, { incoming }) => {
-    const stream = streamOf(incoming);
-    let info = infos.get(stream);
-    if (!info) infos.set(stream, info = new ServeInfo(stream.tls));
-    return answerOf(parts, request, info, stream.tls);
+    const { tls } = incoming.socket as unknown as TlsDuplex;
+    let info = infos.get(tls);
+    if (!info) infos.set(tls, info = new ServeInfo(tls));
+    return answerOf(parts, request, info, tls);
   }, { overrideGlobalObjects: false });
 
   const http1 = createHttp1({ headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 }, listener);
@@ -49,7 +50,3 @@ export const makeNodeHttp: MakeHttpServer = async (parts) => {
     end: () => Promise.resolve(),
   };
 };
-
-function streamOf(incoming: IncomingMessage | Http2ServerRequest): TlsDuplex {
-  return incoming.socket as unknown as TlsDuplex;
-}
