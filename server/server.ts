@@ -109,6 +109,10 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
   };
   const abort = () => void closeOnce();
   signal?.addEventListener("abort", abort, { once: true });
+  if (signal?.aborted) {
+    await closeOnce();
+    signal.throwIfAborted();
+  }
   return {
     hostname: tls.hostname,
     port: tls.port,

@@ -14,6 +14,7 @@ export class ServerContexts {
   readonly #onError: (error: Error) => void;
   #options: ServerCertificates;
   #contexts: readonly SslContext[];
+  #byName: ReadonlyMap<string, SslContext>;
 
   /** Throws what is wrong with the options. */
   constructor(options: ServerCertificates, cache: SessionCache, onError: (error: Error) => void) {
@@ -21,6 +22,7 @@ export class ServerContexts {
     this.#onError = onError;
     this.#options = options;
     this.#contexts = this.#make(options);
+    this.#byName = named(this.#contexts);
   }
 
   /** The context for a new connection. */
@@ -50,6 +52,7 @@ export class ServerContexts {
     this.dispose();
     this.#options = options;
     this.#contexts = contexts;
+    this.#byName = named(contexts);
   }
 
   /** Gives the contexts back. Connections keep theirs. */
@@ -72,12 +75,29 @@ export class ServerContexts {
         contexts.push(SslContext.server({ ...common, ...first, moreCertificates, ...(keylog && { keylog }) }));
       }
       for (const context of contexts) this.#cache.attach(context);
-      if (contexts.length > 1) chooseByName(contexts);
+      if (contexts.length > 1) this.#chooseByName(contexts[0]!);
       return contexts;
     } catch (error) {
       for (const context of contexts) context.dispose();
       throw error;
     }
+  }
+
+  /** Has connections of a context go on with the one whose certificate is for the name that the client asks for. */
+  #chooseByName(context: SslContext): void {
+    // The session cache's.
+    const next = contextState(context).clientHello;
+    context.setClientHelloCallback((connection, hello) => {
+      const name = hello.serverName?.toLowerCase();
+      // Of those that are there now: it may have been made before they were reloaded.
+      if (name) hello.useContext(this.#named(name) ?? this.first);
+      return next ? next(connection, hello) : "continue";
+    });
+  }
+
+  #named(name: string): SslContext | undefined {
+    // A wildcard stands for one label. RFC 9525, section 6.3.
+    return this.#byName.get(name) ?? this.#byName.get(name.replace(/^[^.]*/, "*"));
   }
 
   #keylog(file: string | true | undefined): SslContextOptions["keylog"] {
@@ -132,21 +152,11 @@ function byNames(certificates: readonly OneCertificate[]): OneCertificate[][] {
   return [...groups.values()];
 }
 
-/** Has connections of the first context go on with the one whose certificate is for the name that the client asks for. */
-function chooseByName([first, ...others]: readonly SslContext[]): void {
+/** The contexts by the names that their certificates are for; of two for one name, the first. */
+function named(contexts: readonly SslContext[]): Map<string, SslContext> {
   const byName = new Map<string, SslContext>();
-  for (const context of [first!, ...others]) {
+  for (const context of contexts) {
     for (const name of context.serverNames) if (!byName.has(name)) byName.set(name, context);
   }
-  // The session cache's.
-  const next = contextState(first!).clientHello;
-  first!.setClientHelloCallback((connection, hello) => {
-    const name = hello.serverName?.toLowerCase();
-    if (name) {
-      // A wildcard stands for one label. RFC 9525, section 6.3.
-      const context = byName.get(name) ?? byName.get(name.replace(/^[^.]*/, "*"));
-      hello.useContext(context ?? first!);
-    }
-    return next ? next(connection, hello) : "continue";
-  });
+  return byName;
 }
