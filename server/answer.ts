@@ -1,3 +1,4 @@
+import { isPromise } from "../cache/maybe_promise.ts";
 import type { FetchHandler, ServeInfo } from "./fetch_handler.ts";
 import type { HttpServerParts } from "./http_server.ts";
 import type { TlsSocket } from "./tls_socket.ts";
@@ -30,7 +31,7 @@ export function answerOf(
   };
   try {
     const answer = handler(request, info);
-    return answer instanceof Promise ? answer.then(finish, failed) : finish(answer);
+    return isPromise(answer) ? Promise.resolve(answer).then(finish, failed) : finish(answer);
   } catch (error) {
     return failed(error);
   }

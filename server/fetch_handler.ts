@@ -1,5 +1,5 @@
 import type { MaybePromise } from "../cache/session_store.ts";
-import { type TlsFacts, tlsFacts } from "./tls_facts.ts";
+import type { TlsFacts } from "./tls_facts.ts";
 import type { TlsSocket } from "./tls_socket.ts";
 
 /**
@@ -19,9 +19,9 @@ export class ServeInfo {
   readonly server: BunUpgrader | undefined;
 
   /** Not for use: it is handed to the handler. */
-  constructor(socket: TlsSocket, server?: BunUpgrader) {
+  constructor(socket: TlsSocket, tls: TlsFacts, server?: BunUpgrader) {
     this.remoteAddr = { transport: "tcp", hostname: socket.remoteAddress, port: socket.remotePort };
-    this.tls = tlsFacts(socket);
+    this.tls = tls;
     this.server = server;
   }
 }

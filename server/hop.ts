@@ -1,6 +1,7 @@
 import { type BunUpgrader, ServeInfo } from "./fetch_handler.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
+import { tlsFacts } from "./tls_facts.ts";
 import type { TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
 
 /** More than this is not kept for a hop that is not there yet: the client is held back. */
@@ -47,7 +48,7 @@ export class Hop {
 
   /** What its requests' handler is told. */
   info(server?: BunUpgrader): ServeInfo {
-    return this.#info ??= new ServeInfo(this.socket, server);
+    return this.#info ??= new ServeInfo(this.socket, tlsFacts(this.socket), server);
   }
 
   /** Connects to the HTTP server. Answers what the TLS socket is to call. */

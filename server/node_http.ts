@@ -5,7 +5,7 @@ import { answerOf } from "./answer.ts";
 import { ServeInfo } from "./fetch_handler.ts";
 import { httpConnections } from "./http_connections.ts";
 import type { MakeHttpServer } from "./http_server.ts";
-import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
+import { factsOf, streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import type { TlsSocket } from "./tls_socket.ts";
 
 /** The part of @hono/node-server used here. */
@@ -22,9 +22,7 @@ export const makeNodeHttp: MakeHttpServer = async (parts) => {
   const infos = new WeakMap<TlsSocket, ServeInfo>();
   const listener = getRequestListener((request, { incoming }) => {
     const { tls } = incoming.socket as unknown as TlsDuplex;
-    let info = infos.get(tls);
-    if (!info) infos.set(tls, info = new ServeInfo(tls));
-    return answerOf(parts, request, info, tls);
+    return answerOf(parts, request, infos.get(tls)!, tls);
   }, { overrideGlobalObjects: false });
 
   const http1 = createHttp1({ headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 }, listener);
@@ -37,7 +35,10 @@ export const makeNodeHttp: MakeHttpServer = async (parts) => {
     session.on("error", () => {});
   });
   const [onHttp1, onHttp2] = [httpConnections(http1), httpConnections(http2)];
-  const onConnection = streamConnections((stream) => (stream.alpnProtocol === "h2" ? onHttp2 : onHttp1)(stream));
+  const onConnection = streamConnections((stream) => {
+    infos.set(stream.tls, new ServeInfo(stream.tls, factsOf(stream)));
+    (stream.alpnProtocol === "h2" ? onHttp2 : onHttp1)(stream);
+  });
   return {
     onConnection,
     node: http1,

@@ -15,6 +15,8 @@ const partLength = 7 * 16_384;
 
 /** What makes each connection a stream. For listen() and connect(). */
 export let streamConnections: (onStream: (stream: TlsDuplex) => void) => ConnectionHandler;
+/** What was noted of a stream's connection. */
+export let factsOf: (stream: TlsDuplex) => TlsFacts;
 
 /**
  * A TLS connection as a node:stream Duplex, which node:http, node:http2 and the frameworks on them accept as a
@@ -57,12 +59,8 @@ export class TlsDuplex extends Duplex {
     this.on("error", () => {});
   }
 
-  /** For a while. */
-  static connections(onStream: (stream: TlsDuplex) => void): ConnectionHandler {
-    return streamConnections(onStream);
-  }
-
   static {
+    factsOf = (stream) => stream.#facts;
     streamConnections = (onStream) => (socket) => {
       const stream = new TlsDuplex(socket);
       onStream(stream);
