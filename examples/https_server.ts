@@ -6,25 +6,23 @@
  *   bun examples/https_server.ts --sessions sqlite:sessions.db --port 8444
  *   node examples/https_server.ts --sessions sqlite:sessions.db --port 8445
  *
- * It answers GET / (JSON, or a page for a browser), GET /bytes/N and GET /stats.
+ * On Node it needs the npm packages @hono/node-server and hono, on Bun for HTTP/2.
+ *
+ * It answers GET / (JSON, or a page for a browser), GET /bytes/N and GET /stats, by HTTP/2 and HTTP/1.1.
  */
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import process from "node:process";
-import { pipeline, Readable } from "node:stream";
 import { parseArgs } from "node:util";
 import {
-  httpConnections,
-  listen,
   MemoryStore,
   openLibrary,
   type ProtocolVersion,
   RedisStore,
   selfSigned,
+  serve,
+  type ServeInfo,
   SessionCache,
   SqliteStore,
-  SslContext,
-  type TlsDuplex,
 } from "../mod.ts";
 
 const usage = `usage: https_server.ts [options]
@@ -99,59 +97,48 @@ function readOptions(): Options {
   return { port: Number(values.port), host, sessions, secrets, unsealed, cert, key, minVersion, maxVersion };
 }
 
-async function serve(options: Options): Promise<void> {
+async function start(options: Options): Promise<void> {
   const { runtime, version } = openLibrary();
   const openssl = version.split(" ", 2).join(" ");
   const { cert, key, minVersion, maxVersion } = options;
-  const credentials = cert && key ? { certificateFile: cert, privateKeyFile: key } : selfSigned();
-  const context = SslContext.server({ ...credentials, minVersion, maxVersion });
 
   // The session cache: these lines are all it takes.
   const store = openStore(options.sessions);
-  const cache = new SessionCache({
+  const sessions = new SessionCache({
     store,
     ...(options.secrets ? { secrets: options.secrets } : { unsealed: true }),
     durableTickets: true, // a client may come back at once, and to another server
     onStoreError: (error) => console.error(error.message),
   });
-  cache.attach(context);
 
-  function answer(request: IncomingMessage, response: ServerResponse): void {
-    const { tls } = request.socket as unknown as TlsDuplex;
-    const [path = "/"] = (request.url ?? "/").split("?");
+  function answer(request: Request, { tls }: ServeInfo): Response {
+    const path = new URL(request.url).pathname;
     const bytes = path.match(/^\/bytes\/(\d{1,10})$/);
     if (request.method !== "GET" && request.method !== "HEAD") {
-      send(response, 405, { error: "This server answers GET and HEAD" });
-    } else if (path === "/") {
-      const { protocol, cipher, isResumed: resumed } = tls;
-      const facts = { runtime, openssl, protocol, cipher, resumed, pid: process.pid };
-      if (request.headers.accept?.includes("text/html")) sendPage(response, facts);
-      else send(response, 200, facts);
-    } else if (bytes) {
-      sendBytes(response, Number(bytes[1]));
-    } else if (path === "/stats") {
-      send(response, 200, { cache: cache.stats(), libssl: context.counters() });
-    } else {
-      send(response, 404, { error: `There is no ${path}. Try /, /bytes/1000 or /stats` });
+      return json({ error: "This server answers GET and HEAD" }, 405);
     }
+    if (path === "/") {
+      const { protocol, alpnProtocol: alpn, isResumed: resumed } = tls;
+      const facts = { runtime, openssl, protocol, cipher: tls.cipher.name, alpn, resumed, pid: process.pid };
+      return request.headers.get("accept")?.includes("text/html") ? page(facts) : json(facts);
+    }
+    if (bytes) return zeros(Number(bytes[1]));
+    if (path === "/stats") return json({ server: server.stats(), cache: sessions.stats() });
+    return json({ error: `There is no ${path}. Try /, /bytes/1000 or /stats` }, 404);
   }
 
   // So that the first client need not wait for it. Without Redis clients make full handshakes, until it comes.
   if (store instanceof RedisStore) await store.ready().catch((error: Error) => console.error(error.message));
 
-  const server = await listen(
-    {
-      context,
-      port: options.port,
-      hostname: options.host,
-      onError: (error, socket) => console.error(`${socket?.remoteAddress ?? "?"}: ${error.message}`),
-    },
-    httpConnections(createServer(answer)),
-  );
+  const server = await serve({
+    ...(cert && key ? { certificateFile: cert, privateKeyFile: key } : selfSigned()),
+    ...{ minVersion, maxVersion, sessions, port: options.port, hostname: options.host },
+    onError: (error, socket) => console.error(`${socket?.remoteAddress ?? "?"}: ${error.message}`),
+  }, answer);
+
   async function stop(): Promise<void> {
-    await server.close();
-    await cache.close();
-    context.dispose();
+    await server.close({ grace: 10_000 }); // requests that are under way are answered
+    await sessions.close();
     if (!(store instanceof MemoryStore)) await store.close();
     process.exit(0);
   }
@@ -171,26 +158,29 @@ function openStore(sessions: string): MemoryStore | SqliteStore | RedisStore {
   return new RedisStore({ url: sessions });
 }
 
-function send(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { "content-type": "application/json" });
-  response.end(JSON.stringify(body) + "\n");
+function json(body: unknown, status = 200): Response {
+  return new Response(JSON.stringify(body) + "\n", { status, headers: { "content-type": "application/json" } });
 }
 
-function sendBytes(response: ServerResponse, count: number): void {
-  const chunk = new Uint8Array(64 * 1024);
-  function* chunks(): Generator<Uint8Array> {
-    for (let left = count; left > 0; left -= chunk.length) yield chunk.subarray(0, Math.min(left, chunk.length));
-  }
-  response.writeHead(200, { "content-type": "application/octet-stream", "content-length": count });
-  // A client that goes in the middle is no error of ours.
-  pipeline(Readable.from(chunks()), response, () => {});
+/** That many bytes, made as the client reads them. */
+function zeros(count: number): Response {
+  let left = count;
+  const body = new ReadableStream({
+    pull(controller) {
+      const chunk = new Uint8Array(Math.min(left, 64 * 1024));
+      left -= chunk.length;
+      if (chunk.length > 0) controller.enqueue(chunk);
+      if (left === 0) controller.close();
+    },
+  });
+  const headers = { "content-type": "application/octet-stream", "content-length": `${count}` };
+  return new Response(body, { headers });
 }
 
-function sendPage(response: ServerResponse, facts: Record<string, unknown>): void {
+function page(facts: Record<string, unknown>): Response {
   const rows = Object.entries(facts).map(([name, value]) => `<tr><th>${name}<td>${value}`).join("\n");
   const verdict = facts.resumed ? "This visit resumed a session." : "This visit made a full handshake.";
-  response.writeHead(200, { "content-type": "text/html; charset=utf-8" });
-  response.end(`<!doctype html>
+  const text = `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${verdict}</title>
 <link rel="icon" href="data:,">
 <style>
@@ -204,7 +194,8 @@ ${rows}
 </table>
 <p>Restart the server, or go to another one that shares its session store, and load the page anew.</p>
 </html>
-`);
+`;
+  return new Response(text, { headers: { "content-type": "text/html; charset=utf-8" } });
 }
 
 let options: Options | undefined;
@@ -216,7 +207,7 @@ try {
 }
 if (options) {
   try {
-    await serve(options);
+    await start(options);
   } catch (error) {
     console.error((error as Error).message);
     process.exit(1);

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { openLibrary, selfSigned } from "../mod.ts";
 import { curl, run } from "./curl_support.ts";
 import { ExampleServer } from "./example_support.ts";
-import { TemporaryFolder, thisRuntime, within } from "./server_support.ts";
+import { Program, TemporaryFolder, thisRuntime, until, within } from "./server_support.ts";
 import { Client, Recording } from "./socket_support.ts";
 
 const openssl = openLibrary().version.split(" ", 2).join(" ");
@@ -44,6 +44,7 @@ describe("examples/https_server.ts", () => {
       runtime: thisRuntime,
       openssl,
       protocol: "TLSv1.3",
+      alpn: "h2",
       resumed: false,
       pid: server.program.child.pid,
     });
@@ -56,6 +57,8 @@ describe("examples/https_server.ts", () => {
     const stats = JSON.parse((await get(server, "/stats")).body);
     const { lookups, hits, misses, stored, errors } = stats.cache;
     assertEquals([lookups, hits, misses, stored, errors], [0, 0, 0, 3, 0]);
+    const { accepted, handshakes, resumed, requests, activeRequests } = stats.server;
+    assertEquals([accepted, handshakes, resumed, requests, activeRequests], [3, 3, 0, 3, 1]);
 
     for (const length of [0, 1, 65536, 65537, 1_000_000]) {
       assertEquals((await get(server, `/bytes/${length}`)).body.length, length);
@@ -70,6 +73,16 @@ describe("examples/https_server.ts", () => {
     }
     assertEquals((await get(server, "/", "--head")).status, 200);
     assertEquals(server.program.stderr, "");
+  });
+
+  it("speaks HTTP/2 and HTTP/1.1, and tells which", async () => {
+    await using server = await ExampleServer.start();
+    for (const [option, alpn, version] of [["--http2", "h2", "2"], ["--http1.1", "http/1.1", "1.1"]] as const) {
+      const answer = await curl("-k", option, "-w", "%{http_version}", `https://127.0.0.1:${server.port}/`);
+      const [facts, spoken] = answer.split("\n");
+      assertEquals([JSON.parse(facts!).alpn, spoken], [alpn, version]);
+      assertEquals((await get(server, "/bytes/3000000", option)).body.length, 3_000_000);
+    }
   });
 
   it("says on its page that a visit resumed", async () => {
@@ -136,6 +149,22 @@ describe("examples/https_server.ts is stopped", () => {
       assertEquals(await server.stop(signal), { code: 0, signal: null });
       assertEquals(await within(recording.closed, "the connection to close"), undefined);
       assertEquals(server.program.stderr, "");
+    });
+  }
+});
+
+describe("examples/https_server.ts is stopped while it answers", () => {
+  for (const option of ["--http1.1", "--http2"]) {
+    it(`and ends the answer first: ${option}`, async () => {
+      await using server = await ExampleServer.start();
+      const url = `https://127.0.0.1:${server.port}/bytes/2000000`;
+      const slowly = ["--limit-rate", "1M", "--silent", "--show-error", "-k", "-w", "%{size_download}"];
+      using folder = new TemporaryFolder();
+      await using client = new Program("curl", [option, ...slowly, "-o", folder.file("bytes"), url]);
+      await until(() => existsSync(folder.file("bytes")), "the answer to begin");
+      assertEquals(await server.stop("SIGTERM"), { code: 0, signal: null });
+      assertEquals((await client.end()).code, 0, client.stderr);
+      assertEquals(client.stdout, "2000000");
     });
   }
 });
