@@ -37,11 +37,11 @@ export interface ListenHandlers extends TlsSocketHandlers {
  * });
  * ```
  */
-export function listen(
+export async function listen(
   options: TlsServerOptions,
   onConnection: ((socket: TlsDuplex) => void) | ListenHandlers,
 ): Promise<Server> {
-  return listenSockets(options, handlerOf(onConnection));
+  return await listenSockets(options, handlerOf(onConnection));
 }
 
 /** The same, with handlers of their own for each socket. */
