@@ -5,12 +5,13 @@ import type { TlsSocket } from "./tls_socket.ts";
 
 /** Has a handler answer a request. Where it fails, the client gets a 500 and the operator the error. */
 export function answerOf(
-  { handler, counts, onError }: HttpServerParts,
+  { handler, counts, begun, onError }: HttpServerParts,
   request: Request,
   info: ServeInfo,
   socket: TlsSocket,
   done: () => void = () => {},
 ): ReturnType<FetchHandler> {
+  begun.add(socket);
   counts.requests++;
   counts.activeRequests++;
   const finish = (answer: unknown): Response | undefined => {

@@ -22,6 +22,8 @@ export interface HttpServerParts {
   /** Bun's handlers of WebSockets. */
   readonly websocket: unknown;
   readonly counts: RequestCounts;
+  /** The connections that have had a request. */
+  readonly begun: WeakSet<TlsSocket>;
   readonly onError: (error: Error, socket: TlsSocket) => void;
 }
 

@@ -3,6 +3,7 @@ import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerR
 import { importPackage } from "../ffi/import_package.ts";
 import { answerOf } from "./answer.ts";
 import { ServeInfo } from "./fetch_handler.ts";
+import { Http1Connections } from "./http1_connections.ts";
 import { httpConnections } from "./http_connections.ts";
 import type { MakeHttpServer } from "./http_server.ts";
 import { factsOf, streamConnections, type TlsDuplex } from "./tls_duplex.ts";
@@ -25,7 +26,14 @@ export const makeNodeHttp: MakeHttpServer = async (parts) => {
     return answerOf(parts, request, infos.get(tls)!, tls);
   }, { overrideGlobalObjects: false });
 
-  const http1 = createHttp1({ headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 }, listener);
+  const connections1 = new Http1Connections();
+  const http1 = createHttp1(
+    { headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 },
+    (request, response) => {
+      connections1.begin(request.socket as unknown as TlsDuplex, response);
+      listener(request, response);
+    },
+  );
   const http2 = createHttp2(listener);
   const sessions = new Set<{ close(): void }>();
   http2.on("session", (session) => {
@@ -37,7 +45,9 @@ export const makeNodeHttp: MakeHttpServer = async (parts) => {
   const [onHttp1, onHttp2] = [httpConnections(http1), httpConnections(http2)];
   const onConnection = streamConnections((stream) => {
     infos.set(stream.tls, new ServeInfo(stream.tls, factsOf(stream)));
-    (stream.alpnProtocol === "h2" ? onHttp2 : onHttp1)(stream);
+    if (stream.alpnProtocol === "h2") return onHttp2(stream);
+    connections1.add(stream);
+    onHttp1(stream);
   });
   return {
     onConnection,
@@ -45,8 +55,8 @@ export const makeNodeHttp: MakeHttpServer = async (parts) => {
     finish() {
       // GOAWAY.
       for (const session of sessions) session.close();
+      connections1.finish();
       http1.close();
-      http1.closeIdleConnections();
     },
     end: () => Promise.resolve(),
   };

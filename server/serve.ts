@@ -6,6 +6,7 @@ import { requireMilliseconds } from "./limits.ts";
 import { type Server, startServer } from "./server.ts";
 import type { ServerStats } from "./server_stats.ts";
 import type { TlsServerOptions } from "./tls_server_options.ts";
+import type { TlsSocket } from "./tls_socket.ts";
 
 /** The options of {@linkcode serve}. */
 export interface ServeOptions extends TlsServerOptions {
@@ -66,15 +67,17 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
   }
   const { alpnProtocols = ["h2", "http/1.1"] } = tls;
   const counts: RequestCounts = { requests: 0, activeRequests: 0, failedRequests: 0, headerTimeouts: 0 };
+  const begun = new WeakSet<TlsSocket>();
   const onError = (error: Error, socket: Parameters<NonNullable<typeof tls.onError>>[1]) =>
     tls.onError?.(error, socket);
   const offersHttp2 = alpnProtocols.includes("h2");
-  const http = await httpOfThisRuntime()({ handler, headerTimeout, websocket, counts, onError }, offersHttp2);
+  const http = await httpOfThisRuntime()({ handler, headerTimeout, websocket, counts, begun, onError }, offersHttp2);
   let server: Server;
   try {
     server = await startServer({ ...tls, ...(!tls.context && { alpnProtocols }) }, {
       onConnection: http.onConnection,
       grace: 10_000,
+      hasBegun: (socket) => begun.has(socket),
       finish: http.finish,
       end: http.end,
     });

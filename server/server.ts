@@ -46,6 +46,8 @@ export interface ServerKind {
   readonly onConnection: ConnectionHandler;
   /** For how long `close()` waits where it is not said, in milliseconds. */
   readonly grace: number;
+  /** Whether a connection has come so far that `finish` does not cut off the first that its client asks for. */
+  hasBegun?(socket: TlsSocket): boolean;
   /** Has the connections end as soon as what is under way on them is done. */
   finish?(): void;
   /** Gives back what the kind itself holds. */
@@ -95,8 +97,10 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
     watching?.close();
     const freed = tls.stopListening();
     if (grace > 0) {
+      const began = performance.now();
+      if (kind.hasBegun) await tls.begun(kind.hasBegun, grace);
       kind.finish?.();
-      await tls.empty(grace);
+      await tls.empty(Math.max(0, grace - (performance.now() - began)));
     }
     await tls.end();
     await freed;

@@ -127,6 +127,17 @@ export class TlsServer {
     await this.#listener?.close();
   }
 
+  /**
+   * Waits for connections that have just come, whose clients take them to be served: until each has begun, but not for
+   * long, as some never do.
+   */
+  async begun(hasBegun: (socket: TlsSocket) => boolean, milliseconds: number): Promise<void> {
+    const end = performance.now() + Math.min(milliseconds, patience);
+    while (performance.now() < end && [...this.#sockets].some((socket) => !hasBegun(socket))) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+
   /** Kept when no connection is left, or this many milliseconds are over. */
   async empty(milliseconds: number): Promise<void> {
     if (this.#sockets.size === 0) return;
