@@ -1,0 +1,189 @@
+import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { Authority } from "./authority.ts";
+import { curl, run, sClient } from "./curl_support.ts";
+import { needing } from "./outside_programs.ts";
+import { example, Served } from "./serve_support.ts";
+import { runtimeNamed, TemporaryFolder } from "./server_support.ts";
+import { leavingNothingLater } from "./socket_support.ts";
+import "./support.ts";
+
+const curls = [["HTTP/1.1", "--http1.1", "http/1.1"], ["HTTP/2", "--http2", "h2"]] as const;
+
+for (const [name, option, alpn] of curls) {
+  describe(`curl and serve(), ${name}`, () => {
+    it(
+      "get, post, are redirected and hear of what is missing",
+      leavingNothingLater(async () => {
+        await using server = await Served.start(example);
+        const facts = JSON.parse(await curl("-k", option, server.url("/?a=1")));
+        assertEquals([facts.method, facts.url, facts.tls.alpnProtocol], ["GET", server.url("/?a=1"), alpn]);
+        assertEquals([facts.remoteAddr.hostname, facts.tls.protocol], ["127.0.0.1", "TLSv1.3"]);
+        assertEquals(await curl("-k", option, "-d", "what is said", server.url("/echo")), "what is said");
+        assertEquals(JSON.parse(await curl("-k", option, "-L", server.url("/moved"))).method, "GET");
+        const missing = await curl("-k", option, "-w", "%{http_code}", server.url("/missing"));
+        assertEquals(missing, "There is no /missing\n404");
+        assertMatch(await curl("-k", option, "-I", server.url("/bytes?length=10")), /^HTTP\/\S+ 200/);
+        assertEquals(server.errors, []);
+      }),
+    );
+
+    it(
+      "send and get 8 MiB, byte for byte",
+      leavingNothingLater(async () => {
+        await using server = await Served.start(example);
+        using folder = new TemporaryFolder();
+        const bytes = new Uint8Array(8 * 1024 * 1024).map((_, index) => (index * 31) ^ (index >> 8));
+        writeFileSync(folder.file("sent"), bytes);
+        await curl(
+          "-k",
+          option,
+          "--data-binary",
+          `@${folder.file("sent")}`,
+          "-o",
+          folder.file("got"),
+          server.url("/echo"),
+        );
+        const digest = (name: string) => createHash("sha256").update(readFileSync(folder.file(name))).digest("hex");
+        assertEquals(digest("got"), digest("sent"));
+      }),
+    );
+
+    it(
+      "make several requests on one connection, and resume on the next",
+      leavingNothingLater(async () => {
+        await using server = await Served.start(example);
+        const body = ["-o", "/dev/null", "-o", "/dev/null"];
+        const connects = await curl("-k", option, ...body, "-w", "%{num_connects}", server.url("/"), server.url("/"));
+        assertEquals(connects, "10");
+        assertEquals([server.server.stats().accepted, server.server.stats().requests], [1, 2]);
+        // Over HTTP/2 curl would use the connection again.
+        if (alpn === "h2") return;
+        const url = server.url("/");
+        const answers = await curl("-k", option, "-H", "connection: close", url, url, url);
+        const resumed = answers.match(/"isResumed":(true|false)/g);
+        assertEquals(resumed, ['"isResumed":false', '"isResumed":true', '"isResumed":true']);
+        assertEquals(server.server.stats().resumed, 2);
+      }),
+    );
+  });
+}
+
+for (const [version, option] of [["TLSv1.2", "-tls1_2"], ["TLSv1.3", "-tls1_3"]] as const) {
+  describe(`${version}: openssl s_client and serve()`, () => {
+    it(
+      "resume from a file",
+      leavingNothingLater(async () => {
+        using folder = new TemporaryFolder();
+        await using server = await Served.start(example);
+        const first = await sClient(server.port, [option, "-sess_out", folder.file("session")]);
+        const second = await sClient(server.port, [option, "-sess_in", folder.file("session")]);
+        assertEquals([first.session, second.session, second.protocol], ["New", "Reused", version]);
+        assertMatch(second.output, /"isResumed":true/);
+      }),
+    );
+  });
+}
+
+needing(["gnutls-cli"], "gnutls-bin").describe("gnutls-cli and serve()", () => {
+  it(
+    "resume",
+    leavingNothingLater(async () => {
+      await using server = await Served.start(example);
+      const { stdout } = await run("gnutls-cli", [
+        ...["--resume", "--insecure", "--waitresumption", "--port", String(server.port), "127.0.0.1"],
+      ]);
+      assertMatch(stdout, /\*\*\* This is a resumed session/);
+      assertEquals(server.server.stats().resumed, 1);
+    }),
+  );
+});
+
+needing(["h2load"], "nghttp2-client").describe("h2load and serve()", () => {
+  for (const [name, options] of [["HTTP/1.1", ["--h1"]], ["HTTP/2", ["-m", "10"]]] as const) {
+    it(
+      `have every request answered, ${name}`,
+      leavingNothingLater(async () => {
+        await using server = await Served.start(example);
+        const { stdout } = await run("h2load", [
+          ...options,
+          "-n",
+          "2000",
+          "-c",
+          "20",
+          server.url("/bytes?length=1000"),
+        ]);
+        assertMatch(stdout, /2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored/);
+        assertEquals(server.server.stats().requests, 2000);
+      }),
+    );
+  }
+});
+
+needing(["wrk"], "wrk").describe("wrk and serve()", () => {
+  it(
+    "have no errors",
+    leavingNothingLater(async () => {
+      await using server = await Served.start(example);
+      const { stdout } = await run("wrk", ["-t", "1", "-c", "20", "-d", "2", server.url("/bytes?length=1000")]);
+      assert(!/Socket errors|Non-2xx/.test(stdout), stdout);
+      assertGreater(server.server.stats().requests, 100);
+    }),
+  );
+});
+
+// Each asks three times, on connections of its own where it can, and writes what it heard.
+const clients: Record<string, string> = {
+  deno: `
+    const caCerts = [Deno.readTextFileSync(Deno.args[1])];
+    for (let visit = 0; visit < 3; visit++) {
+      using client = Deno.createHttpClient({ caCerts });
+      console.log(await (await fetch(Deno.args[0], { client })).text());
+    }`,
+  bun: `
+    const tls = { ca: Bun.file(process.argv[3]) };
+    for (let visit = 0; visit < 3; visit++) console.log(await (await fetch(process.argv[2], { tls, keepalive: false })).text());`,
+  node24: `
+    const { readFileSync } = require("node:fs"), https = require("node:https");
+    const agent = new https.Agent({ ca: readFileSync(process.argv[3]) });
+    const visit = (left) => https.get(process.argv[2], { agent, headers: { connection: "close" } }, (response) => {
+      response.pipe(process.stdout, { end: false });
+      response.once("end", () => { console.log(); if (left > 1) setTimeout(visit, 20, left - 1); });
+    });
+    visit(3);`,
+};
+
+describe("The runtimes' own clients and serve()", () => {
+  for (const [name, source] of Object.entries(clients)) {
+    it(
+      `${name}: three requests`,
+      leavingNothingLater(async () => {
+        using folder = new TemporaryFolder();
+        // rustls takes no authority's certificate for a server's.
+        using authority = new Authority("an authority");
+        writeFileSync(folder.file("ca.pem"), authority.chain);
+        writeFileSync(folder.file("client.cjs"), source);
+        writeFileSync(folder.file("client.ts"), source);
+        await using server = await Served.start(example, authority.issue(["localhost"]));
+        const { command, args } = await runtimeNamed(name);
+        const file = folder.file(name === "node24" ? "client.cjs" : "client.ts");
+        const { stdout, stderr } = await run(command, [
+          ...args,
+          file,
+          `https://localhost:${server.port}/`,
+          folder.file("ca.pem"),
+        ]);
+        const answers = stdout.trim().split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+        assertEquals(
+          answers.map(({ method, tls }) => [method, tls.serverName]),
+          Array(3).fill(["GET", "localhost"]),
+          stderr,
+        );
+        // Node's client keeps sessions for its agent. The others' do not show.
+        if (name === "node24") assertEquals(answers.map(({ tls }) => tls.isResumed), [false, true, true]);
+      }),
+    );
+  }
+});
