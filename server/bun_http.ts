@@ -47,6 +47,8 @@ export const makeBunHttp: MakeHttpServer = async (parts, offersHttp2) => {
       http2?.finish();
       server.stop();
       server.closeIdleConnections();
+      // It takes those for busy.
+      hops.endUnused();
     },
     async end() {
       hops.close();

@@ -48,6 +48,11 @@ export class Hops {
     return answerOf(this.#parts, secured(request), hop.info(server), hop.socket, () => hop.underWay--);
   }
 
+  /** Ends the connections that no request has come on. */
+  endUnused(): void {
+    for (const hop of this.#byPort.values()) if (!hop.hadRequest) hop.socket.end();
+  }
+
   /** Gives its timer back. */
   close(): void {
     this.#heads?.close();
