@@ -137,6 +137,9 @@ export class Server {
       hostname: "127.0.0.1",
       onError: (error) => void errors.push(error),
       ...options,
+    }).catch((error) => {
+      sslContext.dispose();
+      throw error;
     });
     return new Server(sslContext, listener, cache, store, errors);
   }
