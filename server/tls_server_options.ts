@@ -18,7 +18,7 @@ export interface TlsServerOptions extends ServerCertificates, ConnectionLimits {
   hostname?: string;
   /**
    * Whether other processes may listen on the same port, so that the system shares connections out among them. Linux
-   * only. By default false.
+   * only; Deno ends a program that asks for it without `--unstable-net`. By default false.
    */
   reusePort?: boolean;
   /**
