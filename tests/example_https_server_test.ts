@@ -1,11 +1,12 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { existsSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { join } from "node:path";
 import { openLibrary, selfSigned } from "../mod.ts";
 import { curl, run } from "./curl_support.ts";
 import { ExampleServer } from "./example_support.ts";
-import { Program, TemporaryFolder, thisRuntime, until, within } from "./server_support.ts";
+import { ownRuntime, Program, root, TemporaryFolder, thisRuntime, until, within } from "./server_support.ts";
 import { Client, Recording } from "./socket_support.ts";
 
 const openssl = openLibrary().version.split(" ", 2).join(" ");
@@ -223,6 +224,26 @@ describe("examples/https_server.ts does not start", () => {
   it("on a session file that cannot be written", async () => {
     const path = "/nonexistent/sessions.db";
     await assertFails(["--port", "0", "--sessions", `sqlite:${path}`], `Cannot open the session store ${path}: `);
+  });
+
+  // Deno needs none.
+  const unlessOnDeno = thisRuntime === "deno" ? it.skip : it;
+  unlessOnDeno("without the npm package that it needs, and names it", async () => {
+    using folder = new TemporaryFolder();
+    for (const name of ["examples", "mod.ts", "ffi", "ssl", "cache", "server", "package.json"]) {
+      cpSync(join(root, name), folder.file(name), { recursive: true });
+    }
+    mkdirSync(folder.file("node_modules"));
+    symlinkSync(join(root, "node_modules/koffi"), folder.file("node_modules/koffi"));
+    const args = [folder.file("examples/https_server.ts"), "--port", "0"];
+    // Bun would fetch it.
+    const { command } = ownRuntime();
+    await using program = new Program(command, [...(thisRuntime === "bun" ? ["--no-install"] : []), ...args]);
+    assertEquals((await program.end()).code, 1);
+    assertMatch(
+      program.stderr,
+      /^Cannot load the npm package @hono\/node-server\. .*npm install @hono\/node-server .*\n$/,
+    );
   });
 
   it("with certificates that are not there or are none", async () => {
