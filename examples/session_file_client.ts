@@ -9,36 +9,22 @@
  * its own, which keeps its sessions in sessions.db.
  */
 
+import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
-import {
-  connect,
-  listen,
-  selfSigned,
-  Session,
-  SessionCache,
-  SessionCacheMode,
-  SqliteStore,
-  SslContext,
-} from "../mod.ts";
+import { connect, listen, selfSigned, Session, SessionCache, SqliteStore } from "../mod.ts";
 
 const file = "session.pem";
 const url = process.argv[2] ? new URL(process.argv[2]) : undefined;
 const credentials = selfSigned();
 
-const serverContext = SslContext.server(credentials);
 const store = new SqliteStore(url ? ":memory:" : "sessions.db");
-new SessionCache({ store, unsealed: true }).attach(serverContext); // a trial: see https_server.ts for secrets
-const server = await listen({ context: serverContext, hostname: "127.0.0.1" }, {
+const server = await listen({
+  ...credentials,
+  hostname: "127.0.0.1",
+  sessions: new SessionCache({ store, unsealed: true }), // a trial: see https_server.ts for secrets
+}, {
   data: (socket) => socket.end(new TextEncoder().encode("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nHello\n")),
-});
-
-const context = SslContext.client({
-  ...(url ? {} : { certificateAuthorities: credentials.certificate }),
-  sessionCacheMode: SessionCacheMode.Client | SessionCacheMode.NoInternal,
-});
-context.setNewSessionCallback((_connection, session) => {
-  writeFileSync(file, session.toPem(), { mode: 0o600 }); // it holds the connection's keys
 });
 
 let session: Session | undefined;
@@ -47,22 +33,23 @@ try {
 } catch {
   console.log(`No session in ${file} yet`);
 }
-const { promise: closed, resolve: close } = Promise.withResolvers<void>();
 const socket = await connect({
-  context,
   hostname: url?.hostname ?? "127.0.0.1",
   port: Number(url?.port || (url ? 443 : server.port)),
   serverName: url?.hostname ?? "localhost",
+  ...(url ? {} : { certificateAuthorities: credentials.certificate }),
+  sessions: false, // the file takes their place
   ...(session && { session }),
-}, { close: () => close() });
-console.log(`${socket.protocol} ${socket.cipher}: ${socket.isResumed ? "resumed" : "a full handshake"}`);
+});
+const { protocol, cipher, isResumed } = socket.tls;
+console.log(`${protocol} ${cipher}: ${isResumed ? "resumed" : "a full handshake"}`);
+socket.write(`GET / HTTP/1.1\r\nhost: ${url?.host ?? "localhost"}\r\nconnection: close\r\n\r\n`);
+await once(socket.resume(), "end");
 // With TLS 1.3 the session comes after the handshake, ahead of the first answer.
-socket.write(
-  new TextEncoder().encode(`GET / HTTP/1.1\r\nhost: ${url?.host ?? "localhost"}\r\nconnection: close\r\n\r\n`),
-);
-await closed;
+const latest = socket.tls.session();
+if (latest?.isResumable) writeFileSync(file, latest.toPem(), { mode: 0o600 }); // it holds the connection's keys
+latest?.dispose();
 session?.dispose();
-context.dispose();
+socket.end();
 await server.close();
-serverContext.dispose();
 store.close();
