@@ -197,8 +197,13 @@ async function lead(): Promise<void> {
       .finally(() => restarting = undefined);
   });
   report("started", undefined, sessions);
-  await start();
-  await Promise.all(Array.from({ length: count - 1 }, start));
+  try {
+    await start();
+    await Promise.all(Array.from({ length: count - 1 }, start));
+  } catch (error) {
+    if (isEnding) return;
+    throw error;
+  }
   report("listens", undefined, `https://${options.host}:${port}, ${count} workers`);
 }
 

@@ -172,6 +172,14 @@ onLinux("examples/cluster.ts", () => {
     assertEquals(await cluster.program.end(), { code: 0, signal: null });
   });
 
+  it("ends well also while it starts", async () => {
+    await using program = Program.run(ownRuntime(), "examples/cluster.ts", ["--port", "0", "--workers", "2"]);
+    await program.writes(/parent +started/);
+    process.kill(program.child.pid!, "SIGTERM");
+    assertEquals(await program.end(), { code: 0, signal: null });
+    assertEquals(program.stderr, "");
+  });
+
   it("leaves no worker behind when the parent is killed", async () => {
     await using cluster = await Cluster.start();
     cluster.signal("SIGKILL");
