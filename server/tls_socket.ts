@@ -49,7 +49,7 @@ export interface TlsSocketOwner {
   readonly traffic?: { bytesRead: number; bytesWritten: number; now: number };
 }
 
-/** After this many bytes during a lookup a client is held back: in its handshake it has little to say. */
+/** After this many bytes during a lookup, or at the door, a client is held back: it has little to say then. */
 const mostWaiting = 64 * 1024;
 
 /** What a client may send in a row without any data: KeyUpdates, requests to renegotiate. Nobody needs that many. */
@@ -310,18 +310,23 @@ export class TlsSocket {
     if (this.#finSent) this.#owner.closings.add(this);
     this.#touch();
     if (!this.#failing(() => this.#connection.pushCiphertext(bytes))) return;
-    if (!this.#suspended) return this.#advance();
+    if (!this.#suspended && !this.#atTheDoor) return this.#advance();
     this.#waiting += bytes.length;
     if (this.#waiting > mostWaiting) this.#raw.pause();
   }
 
   /** A handshake that was suspended can go on, or what was held back can go out. */
   #woken(): void {
-    if (this.#waiting > mostWaiting && !this.#paused && !this.#closed) this.#raw.resume();
     this.#suspended = false;
-    this.#waiting = 0;
+    this.#letFlow();
     this.#advance();
     this.#sendOn();
+  }
+
+  /** Takes on what had to wait for a lookup or at the door. */
+  #letFlow(): void {
+    if (this.#waiting > mostWaiting && !this.#paused && !this.#closed) this.#raw.resume();
+    this.#waiting = 0;
   }
 
   #touch(): void {
@@ -355,11 +360,10 @@ export class TlsSocket {
     }
     if (!isThenable(answer)) return this.#letIn(answer as boolean);
     this.#atTheDoor = true;
-    this.#raw.pause();
     Promise.resolve(answer).then((admitted) => {
       this.#atTheDoor = false;
       if (this.#closed) return;
-      if (!this.#paused) this.#raw.resume();
+      this.#letFlow();
       if (this.#letIn(admitted)) this.#advance();
     }, (error) => this.#blame(error));
     return false;
