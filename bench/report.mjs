@@ -53,6 +53,53 @@ function micros(value) {
   return `${value.toFixed(value < 100 ? 1 : 0)} µs`;
 }
 
+/** The middle one. */
+export function median(values) {
+  return [...values].sort((a, b) => a - b)[values.length >> 1];
+}
+
+/**
+ * A table of one server beside others, a line for each thing measured. Ratios are the first server's over the other's,
+ * of rounds in which they took turns, so that what slows one round does not count.
+ *
+ * @param names the servers'; the first is what is held against the others
+ * @param rows `{ title, unit, targets, rounds }`: for each server, the figures of the rounds, none where it was not
+ *   measured; for each other server, undefined or `{ most }` or `{ least }`
+ * @returns the table, and whether every target was met
+ */
+export function comparison(names, rows) {
+  const blank = " ".repeat(7);
+  let met = true;
+  const lines = [["", names[0], ...names.slice(1).map((name) => name + blank), "target"]];
+  for (const { title, unit, targets, rounds: [first, ...others] } of rows) {
+    const limited = [];
+    const cells = others.map((rounds, index) => {
+      const target = targets[index];
+      const known = Math.min(first.length, rounds.length);
+      if (target && rounds.length > 0) limited.push(names[index + 1]);
+      if (known === 0) return (rounds.length > 0 ? figure(median(rounds), unit) : "–") + blank;
+      const ratio = Number(median(rounds.slice(0, known).map((value, round) => first[round] / value)).toFixed(2));
+      const missed = target !== undefined && (ratio > target.most || ratio < target.least);
+      if (missed) met = false;
+      return `${figure(median(rounds), unit)}  ${ratio.toFixed(2)}${missed ? "*" : " "}`;
+    });
+    const { most, least } = targets.find((target) => target) ?? {};
+    const limit = most === undefined ? `≥ ${least?.toFixed(2)}` : `≤ ${most.toFixed(2)}`;
+    lines.push([
+      title,
+      first.length > 0 ? figure(median(first), unit) : "–",
+      ...cells,
+      limited.length > 0 ? `${limit} of ${limited.length > 1 ? "each" : limited[0]}` : "",
+    ]);
+  }
+  return { text: align(lines), met };
+}
+
+function figure(value, unit) {
+  if (unit === "µs") return micros(value);
+  return `${value.toFixed(unit === "GB/s" ? 2 : 0)} ${unit}`;
+}
+
 /** The first column to the left, the others to the right, under a line. */
 function align(lines) {
   const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));

@@ -1,34 +1,63 @@
-// `npm run bench`: what this library costs over OpenSSL itself, in process and in a server. `--quick` takes a minute.
+// `npm run bench`: what this library costs over OpenSSL itself, in process and in a server, and serve() beside the
+// runtimes' own servers. `--quick` takes two minutes.
 
 import { spawnSync } from "node:child_process";
 import { cpus, release } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { findRuntime, runtimeNames } from "../tasks/runtimes.mjs";
 import { setUpOrExit } from "../tasks/setup.mjs";
 import { compile, compilerTitle } from "./build.mjs";
+import { findHttpClients } from "./http_clients.mjs";
 import { inProcess } from "./in_process.mjs";
 import { findNginx } from "./nginx.mjs";
 import { temporaryFolder, Trouble } from "./processes.mjs";
 import { cases, plainTable, progress, table } from "./report.mjs";
+import { besideOwn, servingRuntimes } from "./serve.mjs";
 import { servers } from "./servers.mjs";
 
 const thorough = {
   inProcess: { rounds: 60, milliseconds: 50, warmUp: 1000 },
   servers: { rounds: 7, milliseconds: 500, warmUp: 1000 },
+  serve: { rounds: 5, milliseconds: 500, warmUp: 1000 },
 };
 const quick = {
   inProcess: { rounds: 16, milliseconds: 25, warmUp: 400 },
   servers: { rounds: 2, milliseconds: 250, warmUp: 400 },
+  serve: { rounds: 1, milliseconds: 250, warmUp: 400 },
 };
 
-const parameters = process.argv.slice(2);
-const unknown = parameters.find((parameter) => parameter !== "--quick");
-if (unknown !== undefined) {
-  console.log("npm run bench             some three minutes\nnpm run bench -- --quick  less than one");
-  process.exit(unknown === "--help" ? 0 : 2);
+const parts = ["in-process", "servers", "serve"];
+
+function usage() {
+  console.log(`npm run bench                     some ten minutes
+npm run bench -- --quick          some two
+npm run bench -- --only PART      one of ${parts.join(", ")}`);
 }
-const plan = parameters.includes("--quick") ? quick : thorough;
+
+function parse() {
+  try {
+    const { values } = parseArgs({
+      options: { quick: { type: "boolean" }, only: { type: "string" }, help: { type: "boolean" } },
+    });
+    if (values.only === undefined || parts.includes(values.only)) return values;
+  } catch {
+    // It is told below.
+  }
+  return undefined;
+}
+
+const parameters = parse();
+if (!parameters || parameters.help) {
+  usage();
+  process.exit(parameters ? 0 : 2);
+}
+const plan = parameters.quick ? quick : thorough;
+
+function wants(part) {
+  return parameters.only === undefined || parameters.only === part;
+}
 
 /** What could not be measured. The run goes on without it, and ends with exit code 1. */
 const troubles = [];
@@ -105,20 +134,55 @@ async function showServers(nginx, runtimes, files) {
   }
 }
 
+const serveNote =
+  "Figures are medians of rounds, ratios medians of each round's ratio, serve() to the other; * misses the target.\n" +
+  "HTTP/2 of node:https and @hono/node-server is node:http2's. Connections are the server's CPU time for one with one " +
+  "request.\n";
+
+async function showServe(runtimes, files) {
+  console.log("serve() with a fetch handler, beside the runtime's own TLS servers\n");
+  let met = true;
+  try {
+    if (process.platform !== "linux") throw new Trouble("Only Linux lets one process read another's CPU clock.");
+    const load = compile("load");
+    const clients = await findHttpClients(trouble);
+    if (clients.length > 0) console.log(`${clients.map(({ title }) => title).join(", ")}\n`);
+    const names = clients.map(({ name }) => name);
+    for (const runtime of runtimes.filter(({ name }) => servingRuntimes.includes(name))) {
+      try {
+        const { text, met: metHere, notes } = await besideOwn(load, runtime, files, names, plan.serve, trouble);
+        console.log(`${runtime.title}\n\n${text}\n`);
+        for (const note of notes) console.log(`  ${note}`);
+        if (notes.length > 0) console.log();
+        if (!metHere) met = false;
+      } catch (error) {
+        trouble(error);
+      }
+    }
+    console.log(serveNote);
+  } catch (error) {
+    trouble(error);
+  }
+  return met;
+}
+
 await setUpOrExit();
 const started = Date.now();
 try {
   const compilerName = compilerTitle();
   const runtimes = findRuntimes();
   if (runtimes.length === 0) throw new Trouble("There is no runtime to measure.");
-  const nginx = findNginx();
+  const nginx = wants("servers") ? findNginx() : undefined;
   console.log(`${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${process.platform} ${release()}`);
   console.log([compilerName, ...runtimes.map(({ title }) => title)].join(", "));
   if (nginx) console.log(`${nginx.title} with ${nginx.openssl}`);
   const files = makeCertificate(runtimes[0]);
   console.log();
-  const met = [await showInProcess(runtimes, files), await showServers(nginx, runtimes, files)];
-  if (troubles.length < met.length) console.log(note);
+  const met = [];
+  if (wants("in-process")) met.push(await showInProcess(runtimes, files));
+  if (wants("servers")) met.push(await showServers(nginx, runtimes, files));
+  if (wants("in-process") || wants("servers")) console.log(`${note}\n`);
+  if (wants("serve")) met.push(await showServe(runtimes, files));
   if (met.includes(false)) console.log("Not every target was met.");
   else if (troubles.length === 0) console.log("Every target was met.");
 } catch (error) {
