@@ -5,19 +5,25 @@ import type { TlsSocket } from "./tls_socket.ts";
 
 /** Has a handler answer a request. Where it fails, the client gets a 500 and the operator the error. */
 export function answerOf(
-  { handler, counts, begun, onError }: HttpServerParts,
+  { handler, counts, farewell, onError }: HttpServerParts,
   request: Request,
   info: ServeInfo,
   socket: TlsSocket,
   done: () => void = () => {},
 ): ReturnType<FetchHandler> {
-  begun.add(socket);
+  const isHttp2 = info.tls.alpnProtocol === "h2";
+  if (isHttp2) farewell.ready.add(socket);
   counts.requests++;
   counts.activeRequests++;
   const finish = (answer: unknown): Response | undefined => {
     counts.activeRequests--;
     done();
-    if (answer instanceof Response || (answer === undefined && info.server)) return answer;
+    if (answer instanceof Response) {
+      if (!farewell.isComing || isHttp2 || answer.status < 200) return answer;
+      farewell.ready.add(socket);
+      return asTheLast(answer);
+    }
+    if (answer === undefined && info.server) return undefined;
     return fail(new TypeError("Cannot answer the request: its handler did not return a Response"));
   };
   const fail = (error: unknown): Response => {
@@ -35,5 +41,18 @@ export function answerOf(
     return isPromise(answer) ? Promise.resolve(answer).then(finish, failed) : finish(answer);
   } catch (error) {
     return failed(error);
+  }
+}
+
+/** Tells a client of HTTP/1.1 that its connection ends with this answer. */
+function asTheLast(answer: Response): Response {
+  try {
+    // The headers of some cannot be changed.
+    const last = new Response(answer.body, answer);
+    last.headers.set("connection", "close");
+    return last;
+  } catch {
+    // Its body was read already: that is for the HTTP server to find.
+    return answer;
   }
 }

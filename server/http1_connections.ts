@@ -18,7 +18,6 @@ export class Http1Connections {
     if (!connection) return;
     connection.hadRequest = true;
     connection.underWay.add(response);
-    if (this.#isFinishing) response.setHeader("connection", "close");
     response.once("close", () => {
       connection.underWay.delete(response);
       if (this.#isFinishing && connection.underWay.size === 0) stream.end();
@@ -29,7 +28,6 @@ export class Http1Connections {
   finish(): void {
     this.#isFinishing = true;
     for (const [stream, { hadRequest, underWay }] of this.#connections) {
-      for (const response of underWay) if (!response.headersSent) response.setHeader("connection", "close");
       if (underWay.size === 0 && (hadRequest || stream.bytesRead === 0)) stream.end();
     }
   }

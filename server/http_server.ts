@@ -22,9 +22,16 @@ export interface HttpServerParts {
   /** Bun's handlers of WebSockets. */
   readonly websocket: unknown;
   readonly counts: RequestCounts;
-  /** The connections that have had a request. */
-  readonly begun: WeakSet<TlsSocket>;
+  readonly farewell: Farewell;
   readonly onError: (error: Error, socket: TlsSocket) => void;
+}
+
+/** How a server comes to its end without leaving a client in the middle. */
+export interface Farewell {
+  /** Whether each HTTP/1.1 connection ends with its next answer. */
+  isComing: boolean;
+  /** The connections that were told, and those of HTTP/2 that have had a request: GOAWAY tells them. */
+  readonly ready: WeakSet<TlsSocket>;
 }
 
 /** What serve() counts beside what every server does. */

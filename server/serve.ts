@@ -1,12 +1,11 @@
 import type { Server as NodeHttpServer } from "node:http";
 import type { FetchHandler } from "./fetch_handler.ts";
 import { httpOfThisRuntime } from "./http_of_this_runtime.ts";
-import type { RequestCounts } from "./http_server.ts";
+import type { Farewell, RequestCounts } from "./http_server.ts";
 import { requireMilliseconds } from "./limits.ts";
 import { type Server, startServer } from "./server.ts";
 import type { ServerStats } from "./server_stats.ts";
 import type { TlsServerOptions } from "./tls_server_options.ts";
-import type { TlsSocket } from "./tls_socket.ts";
 
 /** The options of {@linkcode serve}. */
 export interface ServeOptions extends TlsServerOptions {
@@ -67,17 +66,18 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
   }
   const { alpnProtocols = ["h2", "http/1.1"] } = tls;
   const counts: RequestCounts = { requests: 0, activeRequests: 0, failedRequests: 0, headerTimeouts: 0 };
-  const begun = new WeakSet<TlsSocket>();
+  const farewell: Farewell = { isComing: false, ready: new WeakSet() };
   const onError = (error: Error, socket: Parameters<NonNullable<typeof tls.onError>>[1]) =>
     tls.onError?.(error, socket);
   const offersHttp2 = alpnProtocols.includes("h2");
-  const http = await httpOfThisRuntime()({ handler, headerTimeout, websocket, counts, begun, onError }, offersHttp2);
+  const http = await httpOfThisRuntime()({ handler, headerTimeout, websocket, counts, farewell, onError }, offersHttp2);
   let server: Server;
   try {
     server = await startServer({ ...tls, ...(!tls.context && { alpnProtocols }) }, {
       onConnection: http.onConnection,
       grace: 10_000,
-      hasBegun: (socket) => begun.has(socket),
+      leave: () => void (farewell.isComing = true),
+      isReady: (socket) => farewell.ready.has(socket),
       finish: http.finish,
       end: http.end,
     });

@@ -32,7 +32,7 @@ export interface Server {
   reload(changes?: ServerCertificates): void;
   /**
    * Stops listening at once, and ends the connections: when they have done what is under way, or `grace` milliseconds
-   * are over. Each gets close_notify. Those whose other side does not say goodbye as well are closed a second later.
+   * are over. Those of HTTP/1.1 that are idle are closed a second later, as a request may be on its way. Each gets close_notify. Those whose other side does not say goodbye as well are closed a second later.
    *
    * @returns a Promise that is kept when all is closed
    */
@@ -46,8 +46,10 @@ export interface ServerKind {
   readonly onConnection: ConnectionHandler;
   /** For how long `close()` waits where it is not said, in milliseconds. */
   readonly grace: number;
-  /** Whether a connection has come so far that `finish` does not cut off the first that its client asks for. */
-  hasBegun?(socket: TlsSocket): boolean;
+  /** Has clients told that their connections end with what they ask for next. */
+  leave?(): void;
+  /** Whether `finish` can end a connection without cutting off what its client has just asked for. */
+  isReady?(socket: TlsSocket): boolean;
   /** Has the connections end as soon as what is under way on them is done. */
   finish?(): void;
   /** Gives back what the kind itself holds. */
@@ -98,7 +100,8 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
     const freed = tls.stopListening();
     if (grace > 0) {
       const began = performance.now();
-      if (kind.hasBegun) await tls.begun(kind.hasBegun, grace);
+      kind.leave?.();
+      if (kind.isReady) await tls.ready(kind.isReady, grace);
       kind.finish?.();
       await tls.empty(Math.max(0, grace - (performance.now() - began)));
     }

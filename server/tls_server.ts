@@ -127,13 +127,10 @@ export class TlsServer {
     await this.#listener?.close();
   }
 
-  /**
-   * Waits for connections that have just come, whose clients take them to be served: until each has begun, but not for
-   * long, as some never do.
-   */
-  async begun(hasBegun: (socket: TlsSocket) => boolean, milliseconds: number): Promise<void> {
+  /** Waits until all connections are ready to be ended, but not for long: a client may keep one for later. */
+  async ready(isReady: (socket: TlsSocket) => boolean, milliseconds: number): Promise<void> {
     const end = performance.now() + Math.min(milliseconds, patience);
-    while (performance.now() < end && [...this.#sockets].some((socket) => !hasBegun(socket))) {
+    while (performance.now() < end && [...this.#sockets].some((socket) => !isReady(socket))) {
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }

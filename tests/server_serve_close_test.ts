@@ -41,6 +41,25 @@ for (const version of versions) {
     );
 
     it(
+      "and tells who asks on an idle connection that it ends with the answer",
+      leavingNothingLater(async () => {
+        const server = await serveHttp1();
+        using client = new Client({ version, alpnProtocols: ["http/1.1"] });
+        const recording = new Recording();
+        const socket = await client.connect(server.port, recording.handlers);
+        socket.write(request);
+        await until(() => text(recording.parts).includes("hello"), "the answer");
+        const closed = server.close({ grace: 10_000 });
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        socket.write(request);
+        const [, first, last] = (await answerOn(recording)).split("HTTP/1.1 200");
+        assert(!/^connection: close/im.test(first!));
+        assertMatch(last!, /^connection: close\r$[^]*hello/im);
+        await within(closed, "the server to close");
+      }),
+    );
+
+    it(
       "and does not wait for idle connections, nor long for those that were never used",
       leavingNothingLater(async () => {
         const server = await serveHttp1();
