@@ -1,14 +1,16 @@
-/** The error for a port that could not be had, in words that are the same in each runtime. */
+/** The error for a port that could not be had, in words, and with a code, that are the same in each runtime. */
 export function listenError(hostname: string, port: number, cause: unknown): Error {
   const { code, name, message } = cause as { code?: string; name?: string; message?: string };
   const where = `Cannot listen on ${hostname}:${port}`;
   const codes = `${code} ${name} ${message}`;
-  if (/EADDRINUSE|AddrInUse/.test(codes)) return new Error(`${where}: the port is in use`, { cause });
+  const error = (why: string, code?: string) =>
+    Object.assign(new Error(`${where}: ${why}`, { cause }), code === undefined ? {} : { code });
+  if (/EADDRINUSE|AddrInUse/.test(codes)) return error("the port is in use", "EADDRINUSE");
   if (/EADDRNOTAVAIL|AddrNotAvailable/.test(codes)) {
-    return new Error(`${where}: the address is not this machine's`, { cause });
+    return error("the address is not this machine's", "EADDRNOTAVAIL");
   }
   if (/EACCES|PermissionDenied/.test(codes)) {
-    return new Error(`${where}: the system does not allow it (ports below 1024 are its own)`, { cause });
+    return error("the system does not allow it (ports below 1024 are its own)", "EACCES");
   }
-  return new Error(`${where}: ${message}`, { cause });
+  return error(String(message), code);
 }

@@ -1,0 +1,314 @@
+import { Buffer } from "node:buffer";
+import { EventEmitter } from "node:events";
+import { isIPv6 } from "node:net";
+import { SessionCache } from "../cache/session_cache.ts";
+import type { SslConnection } from "../ssl/connection.ts";
+import { callListeners } from "./call_listeners.ts";
+import type { ConnectionLimits } from "./limits.ts";
+import { ListenerStore } from "./listener_store.ts";
+import { type ListenOptions, listenParameters } from "./listen_parameters.ts";
+import { NodeTlsContexts } from "./node_tls_contexts.ts";
+import { contextOptions, type NodeTlsContextOptions, type NodeTlsServerOptions, ofServer } from "./node_tls_options.ts";
+import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
+import { TlsServer } from "./tls_server.ts";
+import { connectionOf, type TlsSocket } from "./tls_socket.ts";
+
+/** What a {@linkcode NodeTlsServer} emits. */
+export interface NodeTlsServerEvents {
+  /** It listens. */
+  listening: [];
+  /** It no longer listens, and the last connection has ended. */
+  close: [];
+  /** It cannot listen: `code` says why, as in `EADDRINUSE`. */
+  error: [error: Error];
+  /** A connection, its handshake done. */
+  secureConnection: [socket: TlsDuplex];
+  /** A session to be stored. The client is told of it, by its ticket, once `callback` is called. */
+  newSession: [sessionId: Buffer, sessionData: Buffer, callback: () => void];
+  /** A client offers a session: `callback` takes what was stored of it, or null. Until then the handshake waits. */
+  resumeSession: [
+    sessionId: Buffer,
+    callback: (error?: Error | null, sessionData?: Uint8Array | null) => void,
+  ];
+  /**
+   * What went wrong: a handshake that failed; later what a listener threw; and what went wrong with sessions, where the
+   * socket is undefined.
+   */
+  tlsClientError: [error: Error, socket: TlsSocket | undefined];
+  /** A secret of a connection, a line in the format that Wireshark reads. They come when the handshake is over. */
+  keylog: [line: Buffer, socket: TlsDuplex | TlsSocket];
+}
+
+/**
+ * A server with the interface of node:tls's, on all runtimes and on the system's libssl. It comes from
+ * {@linkcode createServer}.
+ *
+ * @see https://nodejs.org/api/tls.html#class-tlsserver
+ */
+export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
+  readonly #limits: ConnectionLimits;
+  /** What stays when `setSecureContext` replaces the rest, and holds for all names. */
+  readonly #kept: NodeTlsContextOptions;
+  readonly #store: ListenerStore;
+  readonly #contexts: NodeTlsContexts;
+  readonly #secrets = new WeakMap<SslConnection, Buffer[]>();
+  #tls: TlsServer | undefined;
+  #starting: Promise<void> | undefined;
+  #isListening = false;
+  #isClosing = false;
+
+  /** Not for use: servers come from {@linkcode createServer}. */
+  constructor(options: NodeTlsServerOptions, listener?: (socket: TlsDuplex) => void) {
+    super();
+    const { lookupTimeout = 250, ALPNProtocols, requestCert, rejectUnauthorized, alpnProtocols, verify } = options;
+    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    this.#limits = { idleTimeout: 0, ...Object.fromEntries(given.filter(([name]) => ofServer.includes(name))) };
+    this.#kept = Object.fromEntries(
+      Object.entries({ ALPNProtocols, requestCert, rejectUnauthorized, alpnProtocols, verify })
+        .filter(([, value]) => value !== undefined),
+    );
+    this.#store = new ListenerStore(this, lookupTimeout);
+    const cache = new SessionCache({
+      store: this.#store,
+      unsealed: true,
+      durableTickets: true,
+      lookupTimeout,
+      onStoreError: (error) => this.#report(error),
+      onEvent: ({ type }) => {
+        if (type !== "timed out") return;
+        this.#report(new Error(`A listener of resumeSession did not call its callback in ${lookupTimeout} ms`));
+      },
+    });
+    this.#contexts = new NodeTlsContexts(contextOptions(options), cache);
+    if (listener) this.on("secureConnection", listener);
+    const tellSecrets = (event: string | symbol) => {
+      if (event !== "keylog") return;
+      this.off("newListener", tellSecrets);
+      this.#contexts.tellSecrets((connection, line) => {
+        const secrets = this.#secrets.get(connection) ?? [];
+        this.#secrets.set(connection, secrets);
+        secrets.push(Buffer.from(`${line}\n`));
+      });
+    };
+    this.on("newListener", tellSecrets);
+  }
+
+  /** Whether it listens. */
+  get listening(): boolean {
+    return this.#isListening;
+  }
+
+  /**
+   * Starts to listen. `listening` follows, or `error`.
+   *
+   * @param port the port; by default a free one
+   * @param host the address or name to listen on; by default `0.0.0.0`
+   * @param backlog ignored: it is the system's
+   * @param listener added as a listener of `listening`, once
+   * @throws {Error} if it listens already
+   * @throws {RangeError} for a port that is none
+   */
+  listen(port?: number, host?: string, backlog?: number, listener?: () => void): this;
+  /** The same. */
+  listen(port: number, host: string, listener: () => void): this;
+  /** The same, on all addresses. */
+  listen(port: number, listener: () => void): this;
+  /** The same, on a free port of all addresses. */
+  listen(listener: () => void): this;
+  /** The same, with names. */
+  listen(options: ListenOptions, listener?: () => void): this;
+  listen(...parameters: unknown[]): this {
+    const { port, host, listener } = listenParameters(parameters);
+    if (this.#tls) {
+      const message = "Cannot listen: the server listens already, or has not closed yet";
+      throw Object.assign(new Error(message), { code: "ERR_SERVER_ALREADY_LISTEN" });
+    }
+    const tls = new TlsServer({
+      ...this.#limits,
+      context: () => this.#contexts.first,
+      onConnection: streamConnections((stream) => this.#connected(stream)),
+      onError: (error, socket) => this.#failed(error, socket),
+    });
+    this.#contexts.open();
+    if (listener) this.once("listening", listener);
+    this.#tls = tls;
+    this.#starting = this.#start(tls, port, host);
+    return this;
+  }
+
+  async #start(tls: TlsServer, port: number, host: string): Promise<void> {
+    try {
+      await tls.listen(port, host, false);
+    } catch (error) {
+      this.#tls = undefined;
+      this.#contexts.close();
+      queueMicrotask(() => this.emit("error", error as Error));
+      return;
+    }
+    if (this.#isClosing) return;
+    this.#isListening = true;
+    queueMicrotask(() => this.emit("listening"));
+  }
+
+  /**
+   * Stops listening. Connections go on; `close` follows when the last has ended.
+   *
+   * @param callback called then; with an error if the server did not listen
+   */
+  close(callback?: (error?: Error) => void): this {
+    const isRunning = this.#tls !== undefined && !this.#isClosing;
+    const error = Object.assign(new Error("Cannot close: the server is not listening"), {
+      code: "ERR_SERVER_NOT_RUNNING",
+    });
+    if (callback) this.once("close", () => isRunning ? callback() : callback(error));
+    if (isRunning) {
+      this.#isListening = false;
+      this.#isClosing = true;
+      this.#end();
+    } else if (!this.#tls) queueMicrotask(() => this.emit("close"));
+    return this;
+  }
+
+  async #end(): Promise<void> {
+    await this.#starting;
+    const tls = this.#tls;
+    if (tls) {
+      const freed = tls.stopListening();
+      await tls.empty(Infinity);
+      await tls.end();
+      await freed;
+      this.#contexts.close();
+      this.#store.close();
+      this.#tls = undefined;
+    }
+    this.#isClosing = false;
+    queueMicrotask(() => this.emit("close"));
+  }
+
+  /** Where it listens; null if it does not. */
+  address(): { address: string; family: "IPv4" | "IPv6"; port: number } | null {
+    if (!this.#isListening) return null;
+    const { hostname: address, port } = this.#tls!;
+    return { address, family: isIPv6(address) ? "IPv6" : "IPv4", port };
+  }
+
+  /** Tells how many connections there are, those in their handshake among them. */
+  getConnections(callback: (error: Error | null, count: number) => void): this {
+    queueMicrotask(() => callback(null, this.#tls?.connections ?? 0));
+    return this;
+  }
+
+  /**
+   * Has clients that ask for a name (SNI) get another certificate. It counts for connections to come.
+   *
+   * @param hostname the name; `*.example.com` stands for one label
+   * @param context its certificate and key
+   * @throws {OpenSslError} if OpenSSL refuses them
+   */
+  addContext(hostname: string, context: NodeTlsContextOptions): void {
+    this.#contexts.add(hostname, contextOptions({ ...this.#kept, ...context }));
+  }
+
+  /**
+   * Replaces the certificate and all that goes with it, except for `ALPNProtocols`, `requestCert` and
+   * `rejectUnauthorized` where they are left out. It counts for connections to come; sessions made before still resume
+   * if the names are the same.
+   *
+   * @param options what is to be instead
+   * @throws {OpenSslError} if OpenSSL refuses them: all stays as it was then
+   */
+  setSecureContext(options: NodeTlsContextOptions): void {
+    this.#contexts.set(contextOptions({ ...this.#kept, ...options }));
+  }
+
+  /** Does nothing: a server that listens keeps the program alive. */
+  ref(): this {
+    return this;
+  }
+
+  /** Does nothing: a server that listens keeps the program alive. */
+  unref(): this {
+    return this;
+  }
+
+  /** The same as {@linkcode NodeTlsServer.close}, for `await using`: kept when the last connection has ended. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await new Promise<void>((resolve) => this.close(() => resolve()));
+  }
+
+  #connected(stream: TlsDuplex): void {
+    this.#tellSecrets(stream.tls, stream);
+    callListeners(this, "secureConnection", [stream], (error) => {
+      this.#report(error, stream.tls);
+      stream.destroy(error as Error);
+    });
+  }
+
+  #failed(error: Error, socket?: TlsSocket): void {
+    if (socket) this.#tellSecrets(socket, socket);
+    this.#report(error, socket);
+  }
+
+  #tellSecrets(of: TlsSocket, socket: TlsDuplex | TlsSocket): void {
+    const connection = connectionOf(of);
+    const secrets = this.#secrets.get(connection);
+    this.#secrets.delete(connection);
+    for (const line of secrets ?? []) {
+      callListeners(this, "keylog", [line, socket], (error) => this.#report(error, of));
+    }
+  }
+
+  /** What its listeners throw is ignored, or there would be no end. */
+  #report(error: unknown, socket?: TlsSocket): void {
+    callListeners(this, "tlsClientError", [error, socket], () => {});
+  }
+}
+
+/**
+ * A TLS server with the interface of node:tls's `createServer`, on Deno, Bun and Node: the same options, events and
+ * methods, as far as they have a counterpart. Other than in Node, `newSession` and `resumeSession` are emitted for
+ * TLS 1.3 as well, so that sessions can be kept outside of the process. With no listener for `resumeSession` they are
+ * kept in memory.
+ *
+ * A listener that throws, rejects, answers nonsense or nothing costs its client a full handshake; `tlsClientError` tells
+ * of it. Sessions hold the keys of connections: store them where nobody else can read them.
+ *
+ * @param options certificates, and whom to let in
+ * @param listener added as a listener of `secureConnection`
+ * @returns the server, which does not listen yet
+ * @throws {OpenSslError} if OpenSSL refuses an option; the message says which
+ * @throws {TypeError} for an option of node:tls's that has no counterpart, as `SNICallback`
+ *
+ * @example Sessions in a Map
+ * ```ts
+ * import { createServer, selfSigned } from "./mod.ts";
+ *
+ * const { certificate, privateKey } = selfSigned();
+ * await using server = createServer({ key: privateKey, cert: certificate }, (socket) => void socket.end("hello\n"));
+ * const sessions = new Map<string, Uint8Array>();
+ * server.on("newSession", (id, data, callback) => {
+ *   sessions.set(id.toString("hex"), data);
+ *   callback();
+ * });
+ * server.on("resumeSession", (id, callback) => {
+ *   callback(null, sessions.get(id.toString("hex")) ?? null);
+ * });
+ * server.listen(0, "127.0.0.1", () => console.log(`Listening on port ${server.address()!.port}`));
+ * ```
+ *
+ * @example For a server of node:http
+ * ```ts
+ * import { createServer as createHttpServer } from "node:http";
+ * import { createServer, httpConnections, selfSigned } from "./mod.ts";
+ *
+ * const http = createHttpServer((_request, response) => response.end("Hello\n"));
+ * await using server = createServer(selfSigned(), httpConnections(http));
+ * server.listen(0, "127.0.0.1");
+ * ```
+ */
+export function createServer(
+  options: NodeTlsServerOptions | ((socket: TlsDuplex) => void) = {},
+  listener?: (socket: TlsDuplex) => void,
+): NodeTlsServer {
+  return typeof options === "function" ? new NodeTlsServer({}, options) : new NodeTlsServer(options, listener);
+}
