@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import { isIPv6 } from "node:net";
 import { SessionCache } from "../cache/session_cache.ts";
+import { whenUnwound } from "../ssl/calls.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { callListeners } from "./call_listeners.ts";
 import type { ConnectionLimits } from "./limits.ts";
@@ -258,9 +259,9 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     }
   }
 
-  /** What its listeners throw is ignored, or there would be no end. */
+  /** What its listeners throw is ignored, or there would be no end. They are called outside of libssl's callbacks. */
   #report(error: unknown, socket?: TlsSocket): void {
-    callListeners(this, "tlsClientError", [error, socket], () => {});
+    whenUnwound(() => callListeners(this, "tlsClientError", [error, socket], () => {}));
   }
 }
 

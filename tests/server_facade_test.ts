@@ -180,6 +180,39 @@ for (const version of versions) {
     );
 
     it(
+      "may be changed, and closed, by its own listeners",
+      leavingNothingLater(async () => {
+        let closed: Promise<void> | undefined;
+        let reports = 0;
+        const { server, port } = await listening({}, (server) => {
+          const change = () => {
+            server.setSecureContext(pem);
+            server.addContext("other.example", pem);
+            server.on("keylog", () => {});
+          };
+          server.on("newSession", (_id, _data, callback) => {
+            change();
+            callback();
+          });
+          server.on("resumeSession", (_id, callback) => {
+            change();
+            callback(null, Buffer.from("garbage"));
+          });
+          server.on("tlsClientError", () => {
+            reports++;
+            change();
+            closed ??= new Promise((resolve) => server.close(() => resolve()));
+          });
+        });
+        using client = new Client({ version });
+        await client.visit(port);
+        assertEquals((await client.visit(port, client.sessions[0])).resumed, false);
+        await within(closed!, "the server to close");
+        assertEquals([reports, server.listening], [1, false]);
+      }),
+    );
+
+    it(
       "tells of the connection's secrets",
       leavingNothingLater(async () => {
         const lines: string[] = [];
