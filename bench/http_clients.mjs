@@ -51,8 +51,11 @@ export async function requestsPerSecond(port, { version, connections, atOnce }, 
   const protocol = /Application protocol: (\S+)/.exec(output)?.[1];
   if (protocol !== (version === "2" ? "h2" : "http/1.1")) throw new Trouble(`h2load: it spoke ${protocol}`);
   const [succeeded, failed] = [count(/(\d+) succeeded/), count(/(\d+) failed/)];
-  if (!(succeeded > 0) || failed !== 0 || count(/status codes: (\d+) 2xx/) < succeeded) {
-    throw new Trouble(`h2load: ${succeeded} requests succeeded, ${failed} failed`);
+  // The 2xx are somewhat fewer than what succeeded: heads that came while it warmed up are not among them.
+  if (!(succeeded > 0) || failed !== 0 || !/[1-9]\d* 2xx, 0 3xx, 0 4xx, 0 5xx/.test(output)) {
+    throw new Trouble(
+      `h2load: ${succeeded} requests succeeded, ${failed} failed, ${/status codes: .*/.exec(output)?.[0]}`,
+    );
   }
   return succeeded / (milliseconds / 1000);
 }
