@@ -82,16 +82,13 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     });
     this.#contexts = new NodeTlsContexts(contextOptions(options), cache);
     if (listener) this.on("secureConnection", listener);
-    const tellSecrets = (event: string | symbol) => {
-      if (event !== "keylog") return;
-      this.off("newListener", tellSecrets);
+    beforeListeners(this, "keylog", () => {
       this.#contexts.tellSecrets((connection, line) => {
         const secrets = this.#secrets.get(connection) ?? [];
         this.#secrets.set(connection, secrets);
         secrets.push(Buffer.from(`${line}\n`));
       });
-    };
-    this.on("newListener", tellSecrets);
+    });
   }
 
   /** Whether it listens. */
@@ -312,4 +309,14 @@ export function createServer(
   listener?: (socket: TlsDuplex) => void,
 ): NodeTlsServer {
   return typeof options === "function" ? new NodeTlsServer({}, options) : new NodeTlsServer(options, listener);
+}
+
+/** Does something once, before an event's first listener is added. The types of a typed emitter do not all have this. */
+function beforeListeners(emitter: EventEmitter, event: string, act: () => void): void {
+  const look = (added: string | symbol) => {
+    if (added !== event) return;
+    emitter.off("newListener", look);
+    act();
+  };
+  emitter.on("newListener", look);
 }
