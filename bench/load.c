@@ -84,7 +84,12 @@ static void visit(struct worker *worker) {
   SSL *ssl = SSL_new(context);
   SSL_set_fd(ssl, socket_);
   SSL_set_app_data(ssl, worker);
-  if (resume && worker->session) SSL_set_session(ssl, worker->session);
+  if (resume && worker->session) {
+    /* A copy: libssl spoils what it has used with TLS 1.3, and not every server sends another with a resumption. */
+    SSL_SESSION *copy = SSL_SESSION_dup(worker->session);
+    SSL_set_session(ssl, copy);
+    SSL_SESSION_free(copy);
+  }
   char answer[4096];
   int length, total = 0;
   if (SSL_connect(ssl) != 1) {
