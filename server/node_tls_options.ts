@@ -39,7 +39,7 @@ export interface NodeTlsServerOptions extends NodeTlsContextOptions, ConnectionL
   idleTimeout?: number;
 }
 
-/** What node:tls knows and is not here: left out in silence, a server would be another than its options say. */
+/** What node:tls or listen() knows and is not here: left out in silence, a server would be another than its options say. */
 const withoutCounterpart = [
   "pfx",
   "crl",
@@ -52,6 +52,18 @@ const withoutCounterpart = [
   "ticketKeys",
   "privateKeyIdentifier",
   "clientCertEngine",
+  "pauseOnConnect",
+  "authorize",
+  "certificates",
+  "context",
+  "hostname",
+  "keylogFile",
+  "onError",
+  "port",
+  "reusePort",
+  "sessions",
+  "signal",
+  "watch",
 ];
 
 /** The options that are a server's and no context's. */
@@ -71,7 +83,7 @@ export function contextOptions(options: NodeTlsContextOptions): SslContextOption
     Object.entries(options).filter(([name, value]) => value !== undefined && !ofServer.includes(name)),
   ) as NodeTlsContextOptions;
   const unknown = withoutCounterpart.find((name) => name in given);
-  if (unknown) throw new TypeError(`Cannot use the option ${unknown} of node:tls: it has no counterpart here`);
+  if (unknown) throw new TypeError(`Cannot use the option ${unknown} with createServer(): it has no counterpart there`);
   const { key, cert, ca, ciphers, ecdhCurve, secureOptions, ALPNProtocols, requestCert, ...own } = given;
   return {
     ...own,

@@ -441,3 +441,12 @@ describe("createServer()", () => {
     }),
   );
 });
+
+describe("createServer() refuses options that it would have to ignore", () => {
+  for (const name of ["SNICallback", "pfx", "authorize", "sessions", "context"]) {
+    it(name, () => {
+      const options = { ...pem, [name]: {} } as NodeTlsServerOptions;
+      assertThrows(() => createServer(options), TypeError, `Cannot use the option ${name} with createServer()`);
+    });
+  }
+});
