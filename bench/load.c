@@ -121,8 +121,6 @@ static SSL_CTX *make_context(int version) {
   SSL_CTX_set_max_proto_version(made, version);
   SSL_CTX_set_session_cache_mode(made, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(made, new_session);
-  /* Some servers close without a word. Taken for an error, it would make the session unusable. */
-  SSL_CTX_set_options(made, SSL_OP_IGNORE_UNEXPECTED_EOF);
   return made;
 }
 
