@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import process from "node:process";
 import { request as httpRequest } from "node:http";
 import { serve, type ServeOptions } from "../mod.ts";
@@ -142,22 +142,36 @@ describe("A stranger to serve()'s HTTP server inside the process", () => {
   );
 });
 
-/** The ports of 127.0.0.1 that this process's network listens on. */
+/** The ports that this process listens on. */
 function listening(): number[] {
   return sockets().filter(({ state }) => state === "0A").map(({ local }) => local);
 }
 
-/** The ports that are connected to this one. */
+/** The ports that are connected to this one of this process. */
 function peersOf(port: number): number[] {
   return sockets().filter(({ state, local }) => state === "01" && local === port).map(({ remote }) => remote);
 }
 
 function sockets(): { local: number; remote: number; state: string }[] {
-  return readFileSync("/proc/net/tcp", "utf8").trim().split("\n").slice(1).map((line) => {
-    const [, local, remote, state] = line.trim().split(/\s+/) as [string, string, string, string];
-    const port = (address: string) => parseInt(address.split(":")[1]!, 16);
-    return { local: port(local), remote: port(remote), state };
-  });
+  // The system's list has other processes' sockets as well: this one's are known by their inodes.
+  const own = new Set(
+    readdirSync("/proc/self/fd").map((descriptor) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${descriptor}`);
+      } catch {
+        // Closed meanwhile, as the folder's own is.
+        return undefined;
+      }
+    }),
+  );
+  const lines = readFileSync("/proc/net/tcp", "utf8").trim().split("\n").slice(1);
+  return lines.map((line) => line.trim().split(/\s+/)).filter((fields) => own.has(`socket:[${fields[9]}]`)).map(
+    (fields) => {
+      const [, local, remote, state] = fields as [string, string, string, string];
+      const port = (address: string) => parseInt(address.split(":")[1]!, 16);
+      return { local: port(local), remote: port(remote), state };
+    },
+  );
 }
 
 describe("serve() refuses", () => {
