@@ -61,16 +61,16 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
     throw new TypeError("Cannot serve without a handler: give a function of a Request");
   }
   if (headerTimeout !== 0) requireMilliseconds("a request's head", headerTimeout);
-  if (websocket !== undefined && !("Bun" in globalThis)) {
-    throw new TypeError("Cannot use `websocket`: it is Bun's. Deno has Deno.upgradeWebSocket, Node the package ws");
-  }
   const { alpnProtocols = ["h2", "http/1.1"] } = tls;
   const counts: RequestCounts = { requests: 0, activeRequests: 0, failedRequests: 0, headerTimeouts: 0 };
   const farewell: Farewell = { isComing: false, ready: new WeakSet() };
   const onError = (error: Error, socket: Parameters<NonNullable<typeof tls.onError>>[1]) =>
     tls.onError?.(error, socket);
   const offersHttp2 = alpnProtocols.includes("h2");
-  const http = await httpOfThisRuntime()({ handler, headerTimeout, websocket, counts, farewell, onError }, offersHttp2);
+  const http = await httpOfThisRuntime(websocket)(
+    { handler, headerTimeout, websocket, counts, farewell, onError },
+    offersHttp2,
+  );
   let server: Server;
   try {
     server = await startServer({ ...tls, ...(!tls.context && { alpnProtocols }) }, {
