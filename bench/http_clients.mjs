@@ -44,7 +44,7 @@ export async function requestsPerSecond(port, { version, connections, atOnce }, 
     ...(version === "1.1" ? ["--h1"] : []),
     ...["-c", String(connections), "-m", String(atOnce)],
     // Its handshakes are to be over when it begins to count: it waits for ever for one that is not over when it ends.
-    ...["--warm-up-time", "1s", "-D", `${milliseconds}ms`],
+    ...["--warm-up-time", connections > 10 ? "3s" : "1s", "-D", `${milliseconds}ms`],
     `https://127.0.0.1:${port}/`,
   ]);
   const count = (pattern) => Number(pattern.exec(output)?.[1]);

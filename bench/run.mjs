@@ -1,5 +1,5 @@
 // `npm run bench`: what this library costs over OpenSSL itself, in process and in a server, and serve() beside the
-// runtimes' own servers. `--quick` takes two minutes.
+// runtimes' own servers. `--quick` takes four minutes.
 
 import { spawnSync } from "node:child_process";
 import { cpus, release } from "node:os";
@@ -20,7 +20,7 @@ import { servers } from "./servers.mjs";
 const thorough = {
   inProcess: { rounds: 60, milliseconds: 50, warmUp: 1000 },
   servers: { rounds: 7, milliseconds: 500, warmUp: 1000 },
-  serve: { rounds: 5, milliseconds: 500, warmUp: 1000 },
+  serve: { rounds: 3, milliseconds: 500, warmUp: 1000 },
 };
 const quick = {
   inProcess: { rounds: 16, milliseconds: 25, warmUp: 400 },
@@ -31,8 +31,8 @@ const quick = {
 const parts = ["in-process", "servers", "serve"];
 
 function usage() {
-  console.log(`npm run bench                     some ten minutes
-npm run bench -- --quick          some two
+  console.log(`npm run bench                     some twelve minutes
+npm run bench -- --quick          some four
 npm run bench -- --only PART      one of ${parts.join(", ")}`);
 }
 
