@@ -9,7 +9,7 @@ export function answerOf(
   request: Request,
   info: ServeInfo,
   socket: TlsSocket,
-  done: () => void = () => {},
+  done: (isUpgraded: boolean) => void = () => {},
 ): ReturnType<FetchHandler> {
   const isHttp2 = info.tls.alpnProtocol === "h2";
   if (isHttp2) farewell.ready.add(socket);
@@ -17,8 +17,10 @@ export function answerOf(
   counts.activeRequests++;
   const finish = (answer: unknown): Response | undefined => {
     counts.activeRequests--;
-    done();
-    if (answer instanceof Response) {
+    const switchingProtocols = 101;
+    const isResponse = answer instanceof Response;
+    done(isResponse ? answer.status === switchingProtocols : answer === undefined);
+    if (isResponse) {
       if (!farewell.isComing || isHttp2 || answer.status < 200) return answer;
       farewell.ready.add(socket);
       return asTheLast(answer);
@@ -33,15 +35,16 @@ export function answerOf(
   };
   const failed = (error: unknown) => {
     counts.activeRequests--;
-    done();
+    done(false);
     return fail(error);
   };
+  let answer: ReturnType<FetchHandler>;
   try {
-    const answer = handler(request, info);
-    return isPromise(answer) ? Promise.resolve(answer).then(finish, failed) : finish(answer);
+    answer = handler(request, info);
   } catch (error) {
     return failed(error);
   }
+  return isPromise(answer) ? Promise.resolve(answer).then(finish, failed) : finish(answer);
 }
 
 /** Tells a client of HTTP/1.1 that its connection ends with this answer. */

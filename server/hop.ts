@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { type BunUpgrader, ServeInfo } from "./fetch_handler.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
@@ -65,7 +66,8 @@ export class Hop {
       },
       close: () => {
         this.#isClosed = true;
-        this.#raw?.destroy();
+        if (this.#raw) this.#raw.destroy();
+        else this.#owner.closed(this, this.#port);
       },
     };
   }
@@ -77,9 +79,11 @@ export class Hop {
         this.#raw = raw;
         this.#port = raw.localPort;
         this.#owner.opened(this, this.#port);
-        let takesMore = true;
-        for (const bytes of this.#early.splice(0)) takesMore = raw.write(bytes);
-        if (this.#earlyLength > mostWaiting && takesMore) this.socket.resume();
+        // In one piece: a socket that takes no more is to be left alone.
+        const early = Buffer.concat(this.#early.splice(0));
+        const takesMore = early.length === 0 || raw.write(early);
+        if (!takesMore) this.socket.pause();
+        else if (this.#earlyLength > mostWaiting) this.socket.resume();
         if (this.#ended) raw.end();
       },
       data: (bytes) => {
@@ -90,6 +94,8 @@ export class Hop {
       end: () => this.socket.end(),
       close: (error) => {
         this.#raw = undefined;
+        // What still comes has nowhere to go.
+        this.#isClosed = true;
         this.#owner.closed(this, this.#port);
         if (error) this.socket.destroy();
         else this.socket.end();
@@ -98,6 +104,7 @@ export class Hop {
   }
 
   #fromClient(bytes: Uint8Array): void {
+    if (this.#isClosed) return;
     if (this.underWay === 0) this.#owner.awaitsRequest(this);
     if (this.#raw) {
       if (!this.#raw.write(bytes)) this.socket.pause();

@@ -45,7 +45,10 @@ export class Hops {
     hop.hadRequest = true;
     hop.underWay++;
     this.#stopWaiting(hop);
-    return answerOf(this.#parts, secured(request), hop.info(server), hop.socket, () => hop.underWay--);
+    return answerOf(this.#parts, secured(request), hop.info(server), hop.socket, (isUpgraded) => {
+      // A WebSocket asks for nothing more.
+      if (!isUpgraded) hop.underWay--;
+    });
   }
 
   /** Ends the connections that no request has come on. */
@@ -70,7 +73,7 @@ export class Hops {
         if (hop.hadRequest) this.#stopWaiting(hop);
       },
       closed: (hop: Hop, port: number) => {
-        this.#byPort.delete(port);
+        if (this.#byPort.get(port) === hop) this.#byPort.delete(port);
         this.#stopWaiting(hop);
       },
     },

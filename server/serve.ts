@@ -3,7 +3,7 @@ import type { FetchHandler } from "./fetch_handler.ts";
 import { httpOfThisRuntime } from "./http_of_this_runtime.ts";
 import type { Farewell, RequestCounts } from "./http_server.ts";
 import { requireMilliseconds } from "./limits.ts";
-import { type Server, startServer } from "./server.ts";
+import { heedless, type Server, startServer } from "./server.ts";
 import type { ServerStats } from "./server_stats.ts";
 import type { TlsServerOptions } from "./tls_server_options.ts";
 
@@ -64,8 +64,7 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
   const { alpnProtocols = ["h2", "http/1.1"] } = tls;
   const counts: RequestCounts = { requests: 0, activeRequests: 0, failedRequests: 0, headerTimeouts: 0 };
   const farewell: Farewell = { isComing: false, ready: new WeakSet() };
-  const onError = (error: Error, socket: Parameters<NonNullable<typeof tls.onError>>[1]) =>
-    tls.onError?.(error, socket);
+  const onError = heedless(tls.onError);
   const offersHttp2 = alpnProtocols.includes("h2");
   const http = await httpOfThisRuntime(websocket)(
     { handler, headerTimeout, websocket, counts, farewell, onError },

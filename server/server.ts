@@ -1,3 +1,4 @@
+import { isPromise } from "../cache/maybe_promise.ts";
 import { MemoryStore } from "../cache/memory_store.ts";
 import { SessionCache } from "../cache/session_cache.ts";
 import { contextPointer, contextState, SslContext } from "../ssl/context.ts";
@@ -63,14 +64,7 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw new RangeError(`Cannot listen on port ${port}: there are 0 to 65535`);
   }
-  const onError = (error: Error, socket?: TlsSocket) => {
-    try {
-      const answer: unknown = options.onError?.(error, socket);
-      if (answer instanceof Promise) answer.catch(() => {});
-    } catch {
-      // The operator's handler must not take the server with it.
-    }
-  };
+  const onError = heedless(options.onError);
   const { contexts, cache } = contextsOf(options, onError);
   const context = contexts ? () => contexts.first : () => options.context!;
   let watching: FileWatch | undefined;
@@ -135,6 +129,18 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
     },
     close: closeOnce,
     [Symbol.asyncDispose]: () => closeOnce(),
+  };
+}
+
+/** Calls the operator's handler of errors, which must not take the server with it, nor a rejection the program. */
+export function heedless(onError: TlsServerOptions["onError"]): (error: Error, socket?: TlsSocket) => void {
+  return (error, socket) => {
+    try {
+      const answer: unknown = onError?.(error, socket);
+      if (isPromise(answer)) Promise.resolve(answer).catch(() => {});
+    } catch {
+      // There is nobody left to tell.
+    }
   };
 }
 

@@ -46,7 +46,8 @@ export class ServerContexts {
    */
   reload(changes: ServerCertificates = {}): void {
     const { common } = divided(this.#options);
-    const bringsCertificates = divided(changes).certificates.length > 0;
+    const { certificate, certificateFile, certificates } = changes;
+    const bringsCertificates = [certificate, certificateFile, certificates].some((value) => value !== undefined);
     const options = { ...(bringsCertificates ? common : this.#options), ...changes };
     const contexts = this.#make(options);
     this.dispose();

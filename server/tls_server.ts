@@ -43,6 +43,8 @@ export class TlsServer {
   readonly #sockets = new Set<TlsSocket>();
   readonly #perAddress = new Map<string, number>();
   readonly #owner: TlsSocketOwner;
+  /** Those that were ended for their silence, and have until the next look to go. */
+  readonly #givenUp = new WeakSet<TlsSocket>();
   readonly #handshakes: Deadlines<TlsSocket>;
   readonly #closings = closingDeadlines();
   #listener: RawListener | undefined;
@@ -211,8 +213,10 @@ export class TlsServer {
     const now = ++this.#traffic.now;
     for (const socket of this.#sockets) {
       const silent = now - lastActive(socket);
-      if (silent <= looks || !isEstablished(socket)) continue;
-      if (silent === looks + 1) {
+      const isGivenUp = this.#givenUp.has(socket);
+      if (!isGivenUp && (silent <= looks || !isEstablished(socket))) continue;
+      if (!isGivenUp) {
+        this.#givenUp.add(socket);
         this.#counts.idleTimeouts++;
         endTls(socket);
       } else {

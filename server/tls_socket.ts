@@ -307,7 +307,6 @@ export class TlsSocket {
   #receive(bytes: Uint8Array): void {
     // After the other side's goodbye nobody reads what it sends.
     if (this.#closed || this.#failed || this.#remoteEnded) return;
-    if (this.#finSent) this.#owner.closings.add(this);
     this.#touch();
     if (!this.#failing(() => this.#connection.pushCiphertext(bytes))) return;
     if (!this.#suspended && !this.#atTheDoor) return this.#advance();
@@ -409,6 +408,8 @@ export class TlsSocket {
           break;
         }
         if (this.#owner.traffic) this.#owner.traffic.bytesRead += bytes.length;
+        // Who still says something that is listened to has more time to say goodbye.
+        if (this.#finSent && this.#handlers.data) this.#owner.closings.add(this);
         // With nobody to read it, it is let go.
         if (this.#handlers.data) this.#call(() => this.#handlers.data!(this, bytes));
       }
