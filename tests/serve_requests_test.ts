@@ -37,6 +37,22 @@ for (const [name, option] of [["HTTP/1.1", "--http1.1"], ["HTTP/2", "--http2"]] 
     );
 
     it(
+      "that fails does so no worse where the operator's handler of errors fails as well",
+      leavingNothingLater(async () => {
+        const failures = [() => Promise.reject(new Error("rejected")), () => {
+          throw new Error("thrown");
+        }];
+        for (const fail of failures) {
+          await using server = await Served.start(() => null as unknown as Response, { onError: fail as () => void });
+          const url = server.url("/");
+          assertEquals(await curl("-k", option, "-o", "/dev/null", "-w", "%{http_code}", url), "500");
+          const { requests, activeRequests, failedRequests } = server.server.stats();
+          assertEquals([requests, activeRequests, failedRequests], [1, 0, 1]);
+        }
+      }),
+    );
+
+    it(
       "has its request's signal aborted when the client goes",
       leavingNothingLater(async () => {
         const { promise: came, resolve: come } = Promise.withResolvers<void>();
