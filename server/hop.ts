@@ -18,6 +18,8 @@ export interface HopOwner {
   awaitsRequest(hop: Hop): void;
   /** The server sent something. */
   answers(hop: Hop): void;
+  /** The client has gone; the server's end is still to come. */
+  leaves(hop: Hop): void;
   /** No more requests come from this port. */
   closed(hop: Hop, port: number): void;
 }
@@ -66,7 +68,7 @@ export class Hop {
       },
       close: () => {
         this.#isClosed = true;
-        if (this.#raw) this.#raw.destroy();
+        if (this.#raw) this.#leave(this.#raw);
         else this.#owner.closed(this, this.#port);
       },
     };
@@ -87,6 +89,7 @@ export class Hop {
         if (this.#ended) raw.end();
       },
       data: (bytes) => {
+        if (this.#isClosed) return;
         this.#owner.answers(this);
         if (!this.socket.write(bytes)) raw.pause();
       },
@@ -101,6 +104,21 @@ export class Hop {
         else this.socket.end();
       },
     };
+  }
+
+  /**
+   * Waits for the HTTP server to close its end: as long as a request of this connection can come to a handler, its port
+   * must not become another's.
+   */
+  #leave(raw: RawSocket): void {
+    raw.resume();
+    raw.end();
+    this.#owner.leaves(this);
+  }
+
+  /** Waits no longer. */
+  giveUp(): void {
+    this.#raw?.destroy();
   }
 
   #fromClient(bytes: Uint8Array): void {

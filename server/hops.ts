@@ -5,6 +5,9 @@ import { answerOf } from "./answer.ts";
 import type { HttpServerParts } from "./http_server.ts";
 import type { ConnectionHandler } from "./tls_socket.ts";
 
+/** For how long the HTTP server may take to notice that a client has gone, in milliseconds. */
+const patience = 5000;
+
 /**
  * All ways to one HTTP server inside the process. A request is known by the port that it comes from: no two connections
  * of 127.0.0.1 to one port have the same, so that nobody else can pass for one of ours.
@@ -14,6 +17,7 @@ export class Hops {
   port = 0;
   readonly #parts: HttpServerParts;
   readonly #byPort = new Map<number, Hop>();
+  readonly #leaving = new Deadlines<Hop>(patience, (hop) => hop.giveUp());
   readonly #heads: Deadlines<Hop> | undefined;
   readonly #waiting = new WeakSet<Hop>();
 
@@ -59,6 +63,7 @@ export class Hops {
   /** Gives its timer back. */
   close(): void {
     this.#heads?.close();
+    this.#leaving.close();
   }
 
   readonly #owner: HopOwner = Object.defineProperty(
@@ -72,7 +77,12 @@ export class Hops {
       answers: (hop: Hop) => {
         if (hop.hadRequest) this.#stopWaiting(hop);
       },
+      leaves: (hop: Hop) => {
+        this.#stopWaiting(hop);
+        this.#leaving.add(hop);
+      },
       closed: (hop: Hop, port: number) => {
+        this.#leaving.delete(hop);
         if (this.#byPort.get(port) === hop) this.#byPort.delete(port);
         this.#stopWaiting(hop);
       },
