@@ -50,18 +50,19 @@ export class Deadlines<T> {
   }
 
   #check(): void {
-    this.#timer = undefined;
     const now = performance.now();
-    for (const [item, due] of this.#due) {
-      if (due > now) return this.#wait(due - now);
-      this.#due.delete(item);
-      try {
+    try {
+      for (const [item, due] of this.#due) {
+        if (due > now) break;
+        this.#due.delete(item);
         this.#expire(item);
-      } catch (error) {
-        // The others are not to wait for ever because of this one.
-        if (this.#due.size > 0) this.#wait(0);
-        throw error;
       }
+    } finally {
+      // The others are not to wait for ever because one threw; and what was added meanwhile is to have no second timer.
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+      const [first] = this.#due.values();
+      if (first !== undefined) this.#wait(Math.max(0, first - performance.now()));
     }
   }
 }

@@ -176,6 +176,35 @@ describe("A server's limits", () => {
     }),
   );
 
+  it(
+    "end a client that only trickles after the server's goodbye, and not one that uploads",
+    leavingNothingLater(async () => {
+      let uploaded = 0;
+      await using server = await Server.start((socket) => {
+        socket.end();
+        return { data: (_socket, bytes) => void (uploaded += bytes.length), end() {} };
+      });
+      using client = new Client();
+      await using trickling = await TcpClient.connect(server.port, client.context);
+      await trickling.shakeHands();
+      const uploading = await client.connect(server.port, { end() {} });
+      // A record's head, and then one byte of it after the other.
+      await trickling.send(new Uint8Array([23, 3, 3, 64, 0]));
+      const end = performance.now() + 8_000;
+      let isClosed = false;
+      trickling.closed.then(() => isClosed = true);
+      while (!isClosed && performance.now() < end) {
+        await Promise.race([trickling.send(new Uint8Array(1)), trickling.closed]);
+        uploading.write(new Uint8Array(8_192));
+        await setTimeout(50);
+      }
+      assertEquals([isClosed, uploading.isClosed, server.listener.connections], [true, false, 1]);
+      assertMatch(server.errors.join(), /^$/);
+      assertGreater(uploaded, 400_000);
+      uploading.end();
+    }),
+  );
+
   for (const wrong of ["handshakeTimeout", "idleTimeout", "maxConnections", "maxHandshakes", "maxBufferedBytes"]) {
     it(`refuse a ${wrong} that is none`, async () => {
       let error: unknown;
