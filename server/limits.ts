@@ -23,6 +23,16 @@ export interface ConnectionLimits {
   maxBufferedBytes?: number;
 }
 
+/** The names of the limits, to tell them from other options. */
+export const limitNames: readonly string[] = [
+  "handshakeTimeout",
+  "idleTimeout",
+  "maxConnections",
+  "maxConnectionsPerAddress",
+  "maxHandshakes",
+  "maxBufferedBytes",
+] satisfies (keyof ConnectionLimits)[];
+
 /** The limits with their defaults. Throws a RangeError for a number that is none. */
 export function limitsOf(options: ConnectionLimits): Required<ConnectionLimits> {
   const { handshakeTimeout = 10_000, idleTimeout = 120_000, maxConnections = 10_000, maxHandshakes = 1_000 } = options;

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { SslContextOptions, VerifyMode } from "../ssl/context_options.ts";
-import type { ConnectionLimits } from "./limits.ts";
+import { type ConnectionLimits, limitNames } from "./limits.ts";
 
 /** PEM text, as a string or as bytes. */
 export type Pem = string | Uint8Array;
@@ -67,15 +67,7 @@ const withoutCounterpart = [
 ];
 
 /** The options that are a server's and no context's. */
-export const ofServer: readonly string[] = [
-  "lookupTimeout",
-  "handshakeTimeout",
-  "idleTimeout",
-  "maxConnections",
-  "maxConnectionsPerAddress",
-  "maxHandshakes",
-  "maxBufferedBytes",
-] satisfies (keyof NodeTlsServerOptions)[];
+export const ofServer: readonly string[] = ["lookupTimeout", ...limitNames];
 
 /** The options of a context, in this library's own names. */
 export function contextOptions(options: NodeTlsContextOptions): SslContextOptions {

@@ -3,7 +3,7 @@ import { MemoryStore } from "../cache/memory_store.ts";
 import { SessionCache } from "../cache/session_cache.ts";
 import { contextPointer, contextState, SslContext } from "../ssl/context.ts";
 import { FileWatch } from "./file_watch.ts";
-import { requireMilliseconds } from "./limits.ts";
+import { limitNames, requireMilliseconds } from "./limits.ts";
 import { ServerContexts } from "./server_contexts.ts";
 import type { ServerStats } from "./server_stats.ts";
 import { tlsFacts } from "./tls_facts.ts";
@@ -176,15 +176,11 @@ function certificatesOf(options: TlsServerOptions): ServerCertificates {
       "authorize",
       "signal",
       "onError",
-      "handshakeTimeout",
-      "idleTimeout",
-      "maxConnections",
-      "maxConnectionsPerAddress",
-      "maxHandshakes",
-      "maxBufferedBytes",
     ] satisfies (keyof TlsServerOptions)[],
   );
-  const rest = Object.entries(options).filter(([name, value]) => value !== undefined && !own.has(name));
+  const rest = Object.entries(options).filter(([name, value]) =>
+    value !== undefined && !own.has(name) && !limitNames.includes(name)
+  );
   return Object.fromEntries(rest);
 }
 
