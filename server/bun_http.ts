@@ -26,7 +26,7 @@ const nowhere = { hostname: "", port: 0 };
 /** Bun.serve for HTTP/1.1, and node:http2 for HTTP/2, which Bun.serve does not speak without TLS of its own. */
 export const makeBunHttp: MakeHttpServer = async (parts, offersHttp2) => {
   const { serve } = (globalThis as unknown as { Bun: BunNamespace }).Bun;
-  const http2 = offersHttp2 ? await makeNodeHttp(parts, true) : undefined;
+  const http2 = offersHttp2 ? await makeNodeHttp(parts, false) : undefined;
   const hops = new Hops(parts);
   const server = serve({
     hostname: "127.0.0.1",

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { HttpTimeouts } from "./http_timeouts.ts";
+import { Http1Connections } from "./http1_connections.ts";
 import type { TlsDuplex } from "./tls_duplex.ts";
 
 /** The part of node:http's and node:http2's servers that connections are handed to. */
@@ -41,12 +41,17 @@ export interface ConnectionEmitter {
  * ```
  */
 export function httpConnections(server: ConnectionEmitter): (stream: TlsDuplex) => void {
+  return handOver(server).take;
+}
+
+/** Hands connections to a server, and ends those of HTTP/1.1. For serve(). */
+export function handOver(server: ConnectionEmitter): { take(stream: TlsDuplex): void; finish(): void } {
   // Deno ends the connections of a server that does not listen after one response.
   Object.defineProperty(server, "listening", { value: true, configurable: true });
-  const timeouts = new HttpTimeouts(server);
-  return (stream) => {
+  const http1 = new Http1Connections(server);
+  const take = (stream: TlsDuplex) => {
     if (stream.alpnProtocol !== "h2") {
-      timeouts.watch(stream);
+      http1.watch(stream);
       server.emit("connection", stream);
       return;
     }
@@ -57,6 +62,7 @@ export function httpConnections(server: ConnectionEmitter): (stream: TlsDuplex) 
     server.emit("connection", stream);
     server.off("session", onSession);
   };
+  return { take, finish: () => http1.finish() };
 }
 
 /** What applications ask a connection for, that a plain socket does not have. */

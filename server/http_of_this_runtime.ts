@@ -10,5 +10,5 @@ export function httpOfThisRuntime(websocket: unknown): MakeHttpServer {
     throw new TypeError("Cannot use `websocket`: it is Bun's. Deno has Deno.upgradeWebSocket, Node the package ws");
   }
   if ("Deno" in globalThis) return makeDenoHttp;
-  return makeNodeHttp;
+  return (parts) => makeNodeHttp(parts, true);
 }

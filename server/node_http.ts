@@ -2,10 +2,9 @@ import { createServer as createHttp1, type IncomingMessage, type ServerResponse 
 import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { importPackage } from "../ffi/import_package.ts";
 import { answerOf } from "./answer.ts";
-import { ServeInfo } from "./fetch_handler.ts";
-import { Http1Connections } from "./http1_connections.ts";
-import { httpConnections } from "./http_connections.ts";
-import type { MakeHttpServer } from "./http_server.ts";
+import { type FetchHandler, ServeInfo } from "./fetch_handler.ts";
+import { handOver } from "./http_connections.ts";
+import type { HttpServer, HttpServerParts } from "./http_server.ts";
 import { factsOf, streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import type { TlsSocket } from "./tls_socket.ts";
 
@@ -17,22 +16,27 @@ interface NodeServerPackage {
   ): (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void;
 }
 
-/** node:http and node:http2, each over the stream of a TLS connection. */
-export const makeNodeHttp: MakeHttpServer = async (parts) => {
+/**
+ * node:http and node:http2, each over the stream of a TLS connection.
+ *
+ * @param overrideGlobalObjects whether the package may put its own Request and Response in the place of the runtime's:
+ *   Node's own Response is a stream even where it holds a string, which more than halves the speed
+ */
+export const makeNodeHttp = async (
+  parts: HttpServerParts,
+  overrideGlobalObjects: boolean,
+): Promise<HttpServer> => {
   const { getRequestListener } = await importPackage("@hono/node-server", "^2.1.9") as NodeServerPackage;
   const infos = new WeakMap<TlsSocket, ServeInfo>();
+  const checked = { ...parts, handler: withChecks(parts.handler) };
   const listener = getRequestListener((request, { incoming }) => {
     const { tls } = incoming.socket as unknown as TlsDuplex;
-    return answerOf(parts, request, infos.get(tls)!, tls);
-  }, { overrideGlobalObjects: false });
+    return answerOf(checked, request, infos.get(tls)!, tls);
+  }, { overrideGlobalObjects });
 
-  const connections1 = new Http1Connections();
   const http1 = createHttp1(
     { headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 },
-    (request, response) => {
-      connections1.begin(request.socket as unknown as TlsDuplex, response);
-      listener(request, response);
-    },
+    listener,
   );
   const http2 = createHttp2(listener);
   const sessions = new Set<{ close(): void }>();
@@ -42,12 +46,10 @@ export const makeNodeHttp: MakeHttpServer = async (parts) => {
     // What goes wrong on a connection is told by the connection.
     session.on("error", () => {});
   });
-  const [onHttp1, onHttp2] = [httpConnections(http1), httpConnections(http2)];
+  const [connections1, connections2] = [handOver(http1), handOver(http2)];
   const onConnection = streamConnections((stream) => {
     infos.set(stream.tls, new ServeInfo(stream.tls, factsOf(stream)));
-    if (stream.alpnProtocol === "h2") return onHttp2(stream);
-    connections1.add(stream);
-    onHttp1(stream);
+    (stream.alpnProtocol === "h2" ? connections2 : connections1).take(stream);
   });
   return {
     onConnection,
@@ -61,3 +63,28 @@ export const makeNodeHttp: MakeHttpServer = async (parts) => {
     end: () => Promise.resolve(),
   };
 };
+
+/** Of HTTP/1.1 only (RFC 9113, section 8.2.2). node:http2 throws where it is to send one; others leave them out. */
+const ofHttp1 = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
+
+/** Finds what cannot be sent while the handler can be blamed for it: what the package throws would end the program. */
+function withChecks(handler: FetchHandler): FetchHandler {
+  return (request, info) => {
+    const isHttp2 = info.tls.alpnProtocol === "h2";
+    const answer = handler(request, info);
+    return answer instanceof Promise ? answer.then((answer) => check(answer, isHttp2)) : check(answer, isHttp2);
+  };
+}
+
+function check(answer: Response | undefined, isHttp2: boolean): Response | undefined {
+  if (!(answer instanceof Response)) return answer;
+  // The package's own Response does not look at either before it is asked for it.
+  const { status, headers } = answer;
+  if (!(status >= 200 && status <= 599)) {
+    throw new RangeError(`Cannot answer with the status ${status}: there are 200 to 599`);
+  }
+  if (!isHttp2 || !ofHttp1.some((name) => headers.has(name))) return answer;
+  const rest = new Headers(headers);
+  for (const name of ofHttp1) rest.delete(name);
+  return new Response(answer.body, { status, statusText: answer.statusText, headers: rest });
+}

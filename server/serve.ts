@@ -33,7 +33,8 @@ export interface HttpsServer extends Server {
  * Serves HTTP/1.1 and HTTP/2 over TLS whose sessions clients resume. HTTP is the runtime's own server, reached inside
  * the process: Deno.serve, Bun.serve (HTTP/2 by node:http2), and on Node node:http and node:http2. On Node, and on Bun
  * for HTTP/2, the npm packages @hono/node-server and hono make requests and responses of them; on Bun,
- * `alpnProtocols: ["http/1.1"]` does without.
+ * `alpnProtocols: ["http/1.1"]` does without. On Node, @hono/node-server puts lighter classes of its own in the place of
+ * the global Request and Response, as it does in its own server: what was made by Node's is still good.
  *
  * WebSockets are made as on each runtime: by Deno.upgradeWebSocket; by `info.server.upgrade` with the handlers in
  * `websocket` on Bun; and on Node by the package ws, with `server.node`.
