@@ -2,11 +2,10 @@ import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
-import { Authority } from "./authority.ts";
 import { curl, run, sClient } from "./curl_support.ts";
 import { needing } from "./outside_programs.ts";
 import { example, Served } from "./serve_support.ts";
-import { runtimeNamed, TemporaryFolder } from "./server_support.ts";
+import { TemporaryFolder } from "./server_support.ts";
 import { leavingNothingLater } from "./socket_support.ts";
 import "./support.ts";
 
@@ -132,58 +131,4 @@ needing(["wrk"], "wrk").describe("wrk and serve()", () => {
       assertGreater(server.server.stats().requests, 100);
     }),
   );
-});
-
-// Each asks three times, on connections of its own where it can, and writes what it heard.
-const clients: Record<string, string> = {
-  deno: `
-    const caCerts = [Deno.readTextFileSync(Deno.args[1])];
-    for (let visit = 0; visit < 3; visit++) {
-      using client = Deno.createHttpClient({ caCerts });
-      console.log(await (await fetch(Deno.args[0], { client })).text());
-    }`,
-  bun: `
-    const tls = { ca: Bun.file(process.argv[3]) };
-    for (let visit = 0; visit < 3; visit++) console.log(await (await fetch(process.argv[2], { tls, keepalive: false })).text());`,
-  node24: `
-    const { readFileSync } = require("node:fs"), https = require("node:https");
-    const agent = new https.Agent({ ca: readFileSync(process.argv[3]) });
-    const visit = (left) => https.get(process.argv[2], { agent, headers: { connection: "close" } }, (response) => {
-      response.pipe(process.stdout, { end: false });
-      response.once("end", () => { console.log(); if (left > 1) setTimeout(visit, 20, left - 1); });
-    });
-    visit(3);`,
-};
-
-describe("The runtimes' own clients and serve()", () => {
-  for (const [name, source] of Object.entries(clients)) {
-    it(
-      `${name}: three requests`,
-      leavingNothingLater(async () => {
-        using folder = new TemporaryFolder();
-        // rustls takes no authority's certificate for a server's.
-        using authority = new Authority("an authority");
-        writeFileSync(folder.file("ca.pem"), authority.chain);
-        writeFileSync(folder.file("client.cjs"), source);
-        writeFileSync(folder.file("client.ts"), source);
-        await using server = await Served.start(example, authority.issue(["localhost"]));
-        const { command, args } = await runtimeNamed(name);
-        const file = folder.file(name === "node24" ? "client.cjs" : "client.ts");
-        const { stdout, stderr } = await run(command, [
-          ...args,
-          file,
-          `https://localhost:${server.port}/`,
-          folder.file("ca.pem"),
-        ]);
-        const answers = stdout.trim().split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
-        assertEquals(
-          answers.map(({ method, tls }) => [method, tls.serverName]),
-          Array(3).fill(["GET", "localhost"]),
-          stderr,
-        );
-        // Node's client keeps sessions for its agent. The others' do not show.
-        if (name === "node24") assertEquals(answers.map(({ tls }) => tls.isResumed), [false, true, true]);
-      }),
-    );
-  }
 });
