@@ -1,19 +1,20 @@
+import { BunEntrances, type EntranceServer } from "./bun_entrances.ts";
+import { LoopbackEntrance } from "./entrance.ts";
 import { Hops } from "./hops.ts";
 import type { BunUpgrader } from "./fetch_handler.ts";
-import type { MakeHttpServer } from "./http_server.ts";
+import type { HttpServerParts, MakeHttpServer } from "./http_server.ts";
 import { makeNodeHttp } from "./node_http.ts";
 
 // The part of Bun's namespace used here, declared so that this file type-checks in every runtime's tools.
-interface BunServer extends BunUpgrader {
-  readonly port: number;
+interface BunServer extends BunUpgrader, EntranceServer {
+  readonly port?: number;
   requestIP(request: Request): { address: string; port: number } | null;
-  closeIdleConnections(): void;
-  stop(closeActiveConnections?: boolean): Promise<void>;
 }
 interface BunNamespace {
   serve(options: {
-    hostname: string;
-    port: number;
+    unix?: string;
+    hostname?: string;
+    port?: number;
     idleTimeout: number;
     maxRequestBodySize: number;
     websocket?: unknown;
@@ -21,39 +22,71 @@ interface BunNamespace {
   }): BunServer;
 }
 
-const nowhere = { hostname: "", port: 0 };
-
 /** Bun.serve for HTTP/1.1, and node:http2 for HTTP/2, which Bun.serve does not speak without TLS of its own. */
 export const makeBunHttp: MakeHttpServer = async (parts, offersHttp2) => {
-  const { serve } = (globalThis as unknown as { Bun: BunNamespace }).Bun;
   const http2 = offersHttp2 ? await makeNodeHttp(parts, false) : undefined;
-  const hops = new Hops(parts);
-  const server = serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    // The limits are those of the TLS connection.
-    idleTimeout: 0,
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    ...(parts.websocket !== undefined && { websocket: parts.websocket }),
-    fetch(request, server) {
-      const peer = server.requestIP(request);
-      return hops.answer(request, peer ? { hostname: peer.address, port: peer.port } : nowhere, server);
-    },
-  });
-  hops.port = server.port;
+  const { hops, finish, end } = entrancesOf(parts);
   return {
     onConnection: (socket) => (socket.alpnProtocol === "h2" ? http2! : hops).onConnection(socket),
     finish() {
       http2?.finish();
-      server.stop();
-      server.closeIdleConnections();
-      // It takes those for busy.
+      hops.finish();
+      finish();
+      // Bun takes those for busy.
       hops.endUnused();
     },
     async end() {
       hops.close();
       await http2?.end();
-      await server.stop(true);
+      await end();
     },
   };
 };
+
+interface BunEntrance {
+  readonly hops: Hops;
+  finish(): void;
+  end(): Promise<void>;
+}
+
+function entrancesOf(parts: HttpServerParts): BunEntrance {
+  const { serve } = (globalThis as unknown as { Bun: BunNamespace }).Bun;
+  const options = {
+    // The limits are those of the TLS connection.
+    idleTimeout: 0,
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+  };
+
+  // WebSockets publish to those of the same server.
+  if (parts.websocket === undefined) {
+    try {
+      const entrances: BunEntrances = new BunEntrances((unix, hop) =>
+        serve({ ...options, unix, fetch: (request, server) => hops.answer(request, hop(), server) })
+      );
+      const hops: Hops = new Hops(parts, () => entrances.take());
+      return { hops, finish: () => entrances.finish(), end: () => entrances.end() };
+    } catch {
+      // A port of 127.0.0.1 does the same everywhere.
+    }
+  }
+  const server = serve({
+    ...options,
+    hostname: "127.0.0.1",
+    port: 0,
+    ...(parts.websocket !== undefined && { websocket: parts.websocket }),
+    fetch(request, server) {
+      const peer = server.requestIP(request);
+      return hops.answer(request, peer ? entrance.hopAt(peer.address, peer.port) : undefined, server);
+    },
+  });
+  const entrance = new LoopbackEntrance(server.port!);
+  const hops = new Hops(parts, () => entrance);
+  return {
+    hops,
+    finish() {
+      server.stop();
+      server.closeIdleConnections();
+    },
+    end: () => server.stop(true),
+  };
+}

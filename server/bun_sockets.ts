@@ -24,13 +24,13 @@ interface BunSocketHandler {
   error(socket: BunTcpSocket, error: Error): void;
   connectError?(socket: BunTcpSocket, error: Error): void;
 }
-interface BunOptions extends Address {
+interface BunOptions {
   allowHalfOpen: true;
   socket: BunSocketHandler;
 }
 interface BunNamespace {
-  listen(options: BunOptions): { hostname: string; port: number; stop(): void };
-  connect(options: BunOptions): Promise<unknown>;
+  listen(options: BunOptions & Address): { hostname: string; port: number; stop(): void };
+  connect(options: BunOptions & (Address | { readonly unix: string })): Promise<unknown>;
 }
 
 const bun = (globalThis as { Bun?: BunNamespace }).Bun!;
@@ -51,6 +51,11 @@ export const bunSockets: SocketAdapter = {
     await bun.connect({ ...address, allowHalfOpen: true, socket: handler(opened) });
   },
 };
+
+/** Connects to a Unix socket. */
+export async function connectLocally(path: string, opened: (socket: RawSocket) => RawSocketEvents): Promise<void> {
+  await bun.connect({ unix: path, allowHalfOpen: true, socket: handler(opened) });
+}
 
 function handler(opened: (socket: RawSocket) => RawSocketEvents): BunSocketHandler {
   return {

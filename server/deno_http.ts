@@ -1,3 +1,4 @@
+import { LoopbackEntrance } from "./entrance.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import { Hops } from "./hops.ts";
 import type { MakeHttpServer } from "./http_server.ts";
@@ -13,18 +14,21 @@ interface DenoNamespace {
 /** Deno.serve, which speaks HTTP/1.1 and HTTP/2. */
 export const makeDenoHttp: MakeHttpServer = (parts) => {
   const { serve } = (globalThis as unknown as { Deno: DenoNamespace }).Deno;
-  const hops = new Hops({ ...parts, handler: withoutBodies(parts.handler) });
   const server = serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
-    (request, { remoteAddr }) => hops.answer(request, remoteAddr),
+    (request, { remoteAddr: { hostname, port } }) => hops.answer(request, entrance.hopAt(hostname, port)),
   );
-  hops.port = server.addr.port;
+  const entrance = new LoopbackEntrance(server.addr.port);
+  const hops = new Hops({ ...parts, handler: withoutBodies(parts.handler) }, () => entrance);
   let ended: Promise<void> | undefined;
   // It answers what is under way, closes what is idle, and says GOAWAY.
   const finish = () => ended ??= server.shutdown();
   return Promise.resolve({
     onConnection: hops.onConnection,
-    finish,
+    finish() {
+      hops.finish();
+      void finish();
+    },
     async end() {
       hops.close();
       await finish();

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { type BunUpgrader, ServeInfo } from "./fetch_handler.ts";
+import type { Entrance } from "./entrance.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
-import { socketsOfThisRuntime } from "./sockets.ts";
 import { tlsFacts } from "./tls_facts.ts";
 import type { TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
 
@@ -10,23 +10,19 @@ const mostWaiting = 64 * 1024;
 
 /** Whom a {@linkcode Hop} tells what. */
 export interface HopOwner {
-  /** Where the HTTP server listens. */
-  readonly port: number;
-  /** From this port of 127.0.0.1 the HTTP server is going to see requests. */
-  opened(hop: Hop, port: number): void;
   /** The client sent something while no request was under way. */
   awaitsRequest(hop: Hop): void;
   /** The server sent something. */
   answers(hop: Hop): void;
   /** The client has gone; the server's end is still to come. */
   leaves(hop: Hop): void;
-  /** No more requests come from this port. */
-  closed(hop: Hop, port: number): void;
+  /** No more requests come from it. */
+  closed(hop: Hop): void;
 }
 
 /**
  * The way from one TLS connection to the runtime's own HTTP server, which listens inside the process: plaintext is
- * carried over a loopback connection, with backpressure both ways.
+ * carried over a connection within the machine, with backpressure both ways.
  */
 export class Hop {
   readonly socket: TlsSocket;
@@ -35,6 +31,7 @@ export class Hop {
   /** Whether it has had a request. */
   hadRequest = false;
   readonly #owner: HopOwner;
+  readonly #entrance: Entrance;
   #info: ServeInfo | undefined;
   #raw: RawSocket | undefined;
   #port = 0;
@@ -44,9 +41,10 @@ export class Hop {
   #ended = false;
   #isClosed = false;
 
-  constructor(socket: TlsSocket, owner: HopOwner) {
+  constructor(socket: TlsSocket, owner: HopOwner, entrance: Entrance) {
     this.socket = socket;
     this.#owner = owner;
+    this.#entrance = entrance;
   }
 
   /** What its requests' handler is told. */
@@ -56,9 +54,11 @@ export class Hop {
 
   /** Connects to the HTTP server. Answers what the TLS socket is to call. */
   start(): TlsSocketHandlers {
-    socketsOfThisRuntime()
-      .connect({ hostname: "127.0.0.1", port: this.#owner.port }, (raw) => this.#open(raw))
-      .catch((error) => this.socket.destroy(error));
+    this.#entrance.connect((raw) => this.#open(raw))
+      .catch((error) => {
+        this.#entrance.leave(this, 0, false);
+        this.socket.destroy(error);
+      });
     return {
       data: (_socket, bytes) => this.#fromClient(bytes),
       drain: () => this.#raw?.resume(),
@@ -69,18 +69,19 @@ export class Hop {
       close: () => {
         this.#isClosed = true;
         if (this.#raw) this.#leave(this.#raw);
-        else this.#owner.closed(this, this.#port);
+        else this.#owner.closed(this);
       },
     };
   }
 
   #open(raw: RawSocket): RawSocketEvents {
+    let isOver = false;
     return {
       open: () => {
         if (this.#isClosed) return raw.destroy();
         this.#raw = raw;
         this.#port = raw.localPort;
-        this.#owner.opened(this, this.#port);
+        this.#entrance.enter(this, this.#port);
         // In one piece: a socket that takes no more is to be left alone.
         const early = Buffer.concat(this.#early.splice(0));
         const takesMore = early.length === 0 || raw.write(early);
@@ -94,12 +95,16 @@ export class Hop {
         if (!this.socket.write(bytes)) raw.pause();
       },
       drain: () => this.socket.resume(),
-      end: () => this.socket.end(),
+      end: () => {
+        isOver = true;
+        this.socket.end();
+      },
       close: (error) => {
         this.#raw = undefined;
+        this.#entrance.leave(this, this.#port, isOver && !error);
         // What still comes has nowhere to go.
         this.#isClosed = true;
-        this.#owner.closed(this, this.#port);
+        this.#owner.closed(this);
         if (error) this.socket.destroy();
         else this.socket.end();
       },

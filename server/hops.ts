@@ -1,5 +1,6 @@
 import { Deadlines } from "../cache/deadlines.ts";
 import type { BunUpgrader } from "./fetch_handler.ts";
+import type { Entrance } from "./entrance.ts";
 import { Hop, type HopOwner } from "./hop.ts";
 import { answerOf } from "./answer.ts";
 import type { HttpServerParts } from "./http_server.ts";
@@ -8,21 +9,20 @@ import type { ConnectionHandler } from "./tls_socket.ts";
 /** For how long the HTTP server may take to notice that a client has gone, in milliseconds. */
 const patience = 5000;
 
-/**
- * All ways to one HTTP server inside the process. A request is known by the port that it comes from: no two connections
- * of 127.0.0.1 to one port have the same, so that nobody else can pass for one of ours.
- */
+/** All ways to one HTTP server inside the process. */
 export class Hops {
-  /** Set once the HTTP server listens. */
-  port = 0;
   readonly #parts: HttpServerParts;
-  readonly #byPort = new Map<number, Hop>();
+  readonly #entrance: () => Entrance;
+  readonly #open = new Set<Hop>();
+  #isFinishing = false;
   readonly #leaving = new Deadlines<Hop>(patience, (hop) => hop.giveUp());
   readonly #heads: Deadlines<Hop> | undefined;
   readonly #waiting = new WeakSet<Hop>();
 
-  constructor(parts: HttpServerParts) {
+  /** @param entrance answers the one for the next connection */
+  constructor(parts: HttpServerParts, entrance: () => Entrance) {
     this.#parts = parts;
+    this.#entrance = entrance;
     const { headerTimeout } = parts;
     if (headerTimeout === 0) return;
     this.#heads = new Deadlines(headerTimeout, (hop) => {
@@ -33,7 +33,12 @@ export class Hops {
 
   /** Takes a TLS connection over. */
   readonly onConnection: ConnectionHandler = (socket) => {
-    const hop = new Hop(socket, this.#owner);
+    if (this.#isFinishing) {
+      socket.end();
+      return {};
+    }
+    const hop = new Hop(socket, this.#owner, this.#entrance());
+    this.#open.add(hop);
     this.#await(hop);
     return hop.start();
   };
@@ -41,10 +46,9 @@ export class Hops {
   /** Answers a request. One that did not come from a connection of ours is refused. */
   answer(
     request: Request,
-    address: { readonly hostname: string; readonly port: number },
+    hop: Hop | undefined,
     server?: BunUpgrader,
   ): Promise<Response | undefined> | Response | undefined {
-    const hop = address.hostname === "127.0.0.1" ? this.#byPort.get(address.port) : undefined;
     if (!hop) return new Response(null, { status: 403, headers: { connection: "close" } });
     hop.hadRequest = true;
     hop.underWay++;
@@ -55,9 +59,14 @@ export class Hops {
     });
   }
 
+  /** Takes no more connections: those whose handshake ends only now are ended. */
+  finish(): void {
+    this.#isFinishing = true;
+  }
+
   /** Ends the connections that no request has come on. */
   endUnused(): void {
-    for (const hop of this.#byPort.values()) if (!hop.hadRequest) hop.socket.end();
+    for (const hop of this.#open) if (!hop.hadRequest) hop.socket.end();
   }
 
   /** Gives its timer back. */
@@ -66,30 +75,24 @@ export class Hops {
     this.#leaving.close();
   }
 
-  readonly #owner: HopOwner = Object.defineProperty(
-    {
-      port: 0,
-      opened: (hop: Hop, port: number) => void this.#byPort.set(port, hop),
-      awaitsRequest: (hop: Hop) => {
-        // Of HTTP/2 there is no telling whether it is a request that comes.
-        if (!this.#waiting.has(hop) && hop.socket.alpnProtocol !== "h2") this.#await(hop);
-      },
-      answers: (hop: Hop) => {
-        if (hop.hadRequest) this.#stopWaiting(hop);
-      },
-      leaves: (hop: Hop) => {
-        this.#stopWaiting(hop);
-        this.#leaving.add(hop);
-      },
-      closed: (hop: Hop, port: number) => {
-        this.#leaving.delete(hop);
-        if (this.#byPort.get(port) === hop) this.#byPort.delete(port);
-        this.#stopWaiting(hop);
-      },
+  readonly #owner: HopOwner = {
+    awaitsRequest: (hop) => {
+      // Of HTTP/2 there is no telling whether it is a request that comes.
+      if (!this.#waiting.has(hop) && hop.socket.alpnProtocol !== "h2") this.#await(hop);
     },
-    "port",
-    { get: () => this.port },
-  );
+    answers: (hop) => {
+      if (hop.hadRequest) this.#stopWaiting(hop);
+    },
+    leaves: (hop) => {
+      this.#stopWaiting(hop);
+      this.#leaving.add(hop);
+    },
+    closed: (hop) => {
+      this.#open.delete(hop);
+      this.#leaving.delete(hop);
+      this.#stopWaiting(hop);
+    },
+  };
 
   #await(hop: Hop): void {
     if (!this.#heads) return;

@@ -1,16 +1,11 @@
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import process from "node:process";
-import { request as httpRequest } from "node:http";
 import { serve, type ServeOptions } from "../mod.ts";
 import { curl } from "./curl_support.ts";
 import { Served } from "./serve_support.ts";
-import { Program, thisRuntime, until, within } from "./server_support.ts";
-import { Client, leavingNothingLater, Recording } from "./socket_support.ts";
+import { Program, until, within } from "./server_support.ts";
+import { leavingNothingLater } from "./socket_support.ts";
 import { bytes, credentials } from "./support.ts";
-
-const http1 = { alpnProtocols: ["http/1.1"] };
 
 for (const [name, option] of [["HTTP/1.1", "--http1.1"], ["HTTP/2", "--http2"]] as const) {
   describe(`${name}: a handler of serve()`, () => {
@@ -112,82 +107,6 @@ for (const [name, option] of [["HTTP/1.1", "--http1.1"], ["HTTP/2", "--http2"]] 
       }),
     );
   });
-}
-
-describe("A stranger to serve()'s HTTP server inside the process", () => {
-  if (thisRuntime === "node" || process.platform !== "linux") {
-    it("finds none: on Node there is no port", async () => {
-      const before = listening();
-      await using server = await Served.start(() => new Response("never"));
-      if (process.platform === "linux") {
-        assertEquals(listening().filter((port) => !before.includes(port)), [server.port]);
-      }
-    });
-    return;
-  }
-
-  it(
-    "gets 403, whatever address it comes from, and the handler hears nothing",
-    leavingNothingLater(async () => {
-      let requests = 0;
-      const before = listening();
-      await using server = await Served.start(() => new Response(`${++requests}`));
-      const [inner] = listening().filter((port) => !before.includes(port) && port !== server.port);
-      assert(inner, "there is no port inside the process");
-      // A connection of the server's own is there, whose port the stranger takes on another address.
-      using client = new Client(http1);
-      const recording = new Recording();
-      const socket = await client.connect(server.port, recording.handlers);
-      socket.write(bytes("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"));
-      await until(() => recording.text.endsWith("1"), "the answer");
-      const ours = peersOf(inner);
-      assertEquals(ours.length, 1);
-      for (const from of [{}, { localAddress: "127.0.0.2" }, { localAddress: "127.0.0.2", localPort: ours[0]! }]) {
-        const status = await new Promise((resolve, reject) => {
-          const request = httpRequest({ host: "127.0.0.1", port: inner, agent: false, ...from }, (response) => {
-            response.resume().once("end", () => resolve(response.statusCode));
-          });
-          request.once("error", reject).end();
-        });
-        assertEquals([from, status], [from, 403]);
-      }
-      assertEquals([requests, server.server.stats().requests], [1, 1]);
-      socket.end();
-      await within(recording.closed, "the connection to close");
-    }),
-  );
-});
-
-/** The ports that this process listens on. */
-function listening(): number[] {
-  return sockets().filter(({ state }) => state === "0A").map(({ local }) => local);
-}
-
-/** The ports that are connected to this one of this process. */
-function peersOf(port: number): number[] {
-  return sockets().filter(({ state, local }) => state === "01" && local === port).map(({ remote }) => remote);
-}
-
-function sockets(): { local: number; remote: number; state: string }[] {
-  // The system's list has other processes' sockets as well: this one's are known by their inodes.
-  const own = new Set(
-    readdirSync("/proc/self/fd").map((descriptor) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${descriptor}`);
-      } catch {
-        // Closed meanwhile, as the folder's own is.
-        return undefined;
-      }
-    }),
-  );
-  const lines = readFileSync("/proc/net/tcp", "utf8").trim().split("\n").slice(1);
-  return lines.map((line) => line.trim().split(/\s+/)).filter((fields) => own.has(`socket:[${fields[9]}]`)).map(
-    (fields) => {
-      const [, local, remote, state] = fields as [string, string, string, string];
-      const port = (address: string) => parseInt(address.split(":")[1]!, 16);
-      return { local: port(local), remote: port(remote), state };
-    },
-  );
 }
 
 describe("serve() refuses", () => {

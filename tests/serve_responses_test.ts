@@ -47,7 +47,7 @@ for (const [name, option] of [["HTTP/1.1", "--http1.1"], ["HTTP/2", "--http2"]] 
           "/form": [200, "handler", "a=b", () => new Response(new URLSearchParams({ a: "b" }), { headers })],
           "/json": [200, "handler", '{"a":1}', () => Response.json({ a: 1 }, { headers })],
           "/none": [204, "handler", "", () => new Response(null, { status: 204, headers })],
-          "/clone": [200, "handler", "clone", () => new Response("clone", { headers }).clone()],
+          "/clone": [200, "handler", "clone", () => new Response("clone", { headers }).clone() as Response],
           "/again": [202, "handler", "again", () => {
             return new Response(new Response("again", { headers }).body, {
               status: 202,
@@ -59,7 +59,7 @@ for (const [name, option] of [["HTTP/1.1", "--http1.1"], ["HTTP/2", "--http2"]] 
             return new Response(text, { headers });
           }],
           "/redirect": [307, "", "", () => Response.redirect("https://example.org/", 307)],
-          "/fetched": [203, "upstream", "handed on", () => fetch(origin.url)],
+          "/fetched": [203, "upstream", "handed on", () => fetch(origin.url) as unknown as Promise<Response>],
         };
         await using server = await Served.start((request) => made[new URL(request.url).pathname]![3]());
         for (const [path, [status, from, body]] of Object.entries(made)) {
