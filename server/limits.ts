@@ -4,7 +4,8 @@ export interface ConnectionLimits {
   handshakeTimeout?: number;
   /**
    * After how long without a byte in either direction a connection is ended, in milliseconds; by default 120,000. 0 for
-   * never. Raise it for WebSockets and event streams that are silent for longer, or have them ping.
+   * never. What a client sends does not count while it takes nothing of what waits for it. Raise it for WebSockets and
+   * event streams that are silent for longer, or have them ping.
    */
   idleTimeout?: number;
   /** How many connections there may be at once; by default 10,000. Those beyond are closed at once. */

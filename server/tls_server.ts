@@ -220,7 +220,7 @@ export class TlsServer {
         this.#counts.idleTimeouts++;
         endTls(socket);
       } else {
-        socket.destroy(new Error(`Nothing came or went for ${this.#limits.idleTimeout} ms`));
+        socket.destroy(new Error(`The client was idle for ${this.#limits.idleTimeout} ms`));
       }
     }
   }

@@ -65,6 +65,9 @@ let spareCiphertext: Uint8Array | undefined;
 /** For how long an ended connection may wait for the other side, in milliseconds. */
 const closingTimeout = 5000;
 
+/** So much a client has to send in that time, to be listened to for as long again. */
+const leastUpload = 16 * 1024;
+
 /** The time that ended connections have, for listen() and connect(). */
 export function closingDeadlines(): Deadlines<TlsSocket> {
   return new Deadlines(closingTimeout, (socket) => giveUp(socket));
@@ -116,6 +119,8 @@ export class TlsSocket {
   #localEnded = false;
   /** All was handed to the raw socket, and the FIN after it. */
   #finSent = false;
+  /** Bytes that came since the other side was last given time to end. */
+  #uploaded = 0;
   #remoteEnded = false;
   #rawEnded = false;
   #failed = false;
@@ -242,7 +247,10 @@ export class TlsSocket {
     return !this.#needsDrain && !this.#closed;
   }
 
-  /** Ends this side, after `bytes` if there are any: close_notify and FIN. The other side may still send. */
+  /**
+   * Ends this side, after `bytes` if there are any: close_notify and FIN. The other side may still send, and is closed
+   * if it is silent for 5 s then. A client is closed as well if a server hears less than 16 KiB from it in 5 s.
+   */
   end(bytes?: Uint8Array): void {
     if (this.#endCalled || this.#localEnded || this.#closed) return;
     if (bytes) requireBytes("this plaintext", bytes);
@@ -307,7 +315,8 @@ export class TlsSocket {
   #receive(bytes: Uint8Array): void {
     // After the other side's goodbye nobody reads what it sends.
     if (this.#closed || this.#failed || this.#remoteEnded) return;
-    this.#touch();
+    // Who takes nothing of what waits for it is silent, whatever it says.
+    if (!this.#blocked) this.#touch();
     if (!this.#failing(() => this.#connection.pushCiphertext(bytes))) return;
     if (!this.#suspended && !this.#atTheDoor) return this.#advance();
     this.#waiting += bytes.length;
@@ -408,8 +417,7 @@ export class TlsSocket {
           break;
         }
         if (this.#owner.traffic) this.#owner.traffic.bytesRead += bytes.length;
-        // Who still says something that is listened to has more time to say goodbye.
-        if (this.#finSent && this.#handlers.data) this.#owner.closings.add(this);
+        if (this.#finSent && this.#handlers.data) this.#allowTime(bytes.length);
         // With nobody to read it, it is let go.
         if (this.#handlers.data) this.#call(() => this.#handlers.data!(this, bytes));
       }
@@ -419,6 +427,14 @@ export class TlsSocket {
       this.#reading = false;
     }
     this.#flush();
+  }
+
+  /** Who still says something that is listened to has more time to say goodbye. A client has to say enough for it. */
+  #allowTime(length: number): void {
+    this.#uploaded += length;
+    if (this.#uploaded < leastUpload && this.#owner.role === "server") return;
+    this.#uploaded = 0;
+    this.#owner.closings.add(this);
   }
 
   /** The plaintext there is; null at the other side's goodbye. */
