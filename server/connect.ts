@@ -26,7 +26,10 @@ export interface ConnectOptions extends ClientContextOptions {
   hostname: string;
   /** The server's port. */
   port: number;
-  /** The name to ask for (SNI) and to find in the server's certificate; by default `hostname`. */
+  /**
+   * The name to ask for (SNI) and to find in the server's certificate; by default `hostname`. A dot at its end, which
+   * is DNS's alone, is left out.
+   */
   serverName?: string;
   /**
    * Where sessions are kept and looked for; by default one {@linkcode ClientSessions} for the whole program. `false` for
@@ -89,7 +92,7 @@ export function connect(options: ConnectOptions): Promise<TlsDuplex>;
  */
 export function connect(options: ConnectOptions, handlers: TlsSocketHandlers): Promise<TlsSocket>;
 export async function connect(options: ConnectOptions, handlers?: TlsSocketHandlers): Promise<TlsDuplex | TlsSocket> {
-  const { hostname, port, serverName = hostname, session, sessions, context, ...others } = options;
+  const { hostname, port, serverName: fullName = hostname, session, sessions, context, ...others } = options;
   const { handshakeTimeout = 10_000, signal, onError, ...contextOptions } = others;
   signal?.throwIfAborted();
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
@@ -101,7 +104,9 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
   if (typeof hostname !== "string" || hostname === "") {
     throw new TypeError("Cannot connect without a hostname: give the server's name or address");
   }
-  if (typeof serverName !== "string" || serverName === "") {
+  // The dot that ends a full name in DNS is in no certificate, and not to be in SNI (RFC 6066, section 3).
+  const serverName = typeof fullName === "string" ? fullName.replace(/\.$/, "") : "";
+  if (serverName === "") {
     throw new TypeError("Cannot connect without a server name: no name would be looked for in the certificate");
   }
   if (handlers !== undefined && (typeof handlers !== "object" || handlers === null)) {

@@ -123,6 +123,34 @@ describe("connect() and whom it trusts", () => {
   );
 
   it(
+    "leaves out the dot that ends a full name in DNS, when it asks for the name and looks for it in the certificate",
+    leavingNothingLater(async () => {
+      const asked: (string | undefined)[] = [];
+      const names = { "localhost.": "localhost", "example.com.": "example.com", "127.0.0.1": undefined };
+      const { certificate, privateKey } = selfSigned(["localhost", "example.com", "127.0.0.1"]);
+      await using server = await Server.start(
+        (socket) => {
+          asked.push(socket.serverName);
+          return echo(socket);
+        },
+        { certificate, privateKey },
+      );
+      using sessions = new ClientSessions();
+      const trust = { sessions, certificateAuthorities: certificate };
+      for (const serverName of Object.keys(names)) await visit(server.port, { ...trust, serverName });
+      assertEquals(asked, Object.values(names));
+
+      const misnamed = /the certificate of 127\.0\.0\.1:\d+ is not for example\.org: connect to a name/;
+      assertMatch(await refusal(server.port, { ...trust, serverName: "example.org." }), misnamed);
+      // Without its dot it is no name, and any certificate would do.
+      for (const serverName of [".", ""]) {
+        const options = { ...trust, hostname: "127.0.0.1", port: server.port, serverName };
+        await assertRejects(() => connect(options), TypeError, "Cannot connect without a server name");
+      }
+    }),
+  );
+
+  it(
     "takes a context or the options of one",
     leavingNothingLater(async () => {
       using sessions = new ClientSessions();
