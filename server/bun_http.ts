@@ -25,7 +25,7 @@ interface BunNamespace {
 /** Bun.serve for HTTP/1.1, and node:http2 for HTTP/2, which Bun.serve does not speak without TLS of its own. */
 export const makeBunHttp: MakeHttpServer = async (parts, offersHttp2) => {
   const http2 = offersHttp2 ? await makeNodeHttp(parts, false) : undefined;
-  const { hops, finish, end } = entrancesOf(parts);
+  const { hops, finish, end } = makeHttp1(parts);
   return {
     onConnection: (socket) => (socket.alpnProtocol === "h2" ? http2! : hops).onConnection(socket),
     finish() {
@@ -43,13 +43,8 @@ export const makeBunHttp: MakeHttpServer = async (parts, offersHttp2) => {
   };
 };
 
-interface BunEntrance {
-  readonly hops: Hops;
-  finish(): void;
-  end(): Promise<void>;
-}
-
-function entrancesOf(parts: HttpServerParts): BunEntrance {
+/** Bun.serve, and the ways to it. */
+function makeHttp1(parts: HttpServerParts): { hops: Hops; finish(): void; end(): Promise<void> } {
   const { serve } = (globalThis as unknown as { Bun: BunNamespace }).Bun;
   const options = {
     // The limits are those of the TLS connection.

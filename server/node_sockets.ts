@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { connect, createServer, type Socket } from "node:net";
 import type { RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
 
@@ -68,8 +69,8 @@ class NodeSocket implements RawSocket {
   }
 
   write(bytes: Uint8Array): boolean {
-    // The socket keeps what it is given until the kernel has taken it.
-    return this.#socket.write(bytes.slice());
+    // The socket keeps what it is given until the kernel has taken it. A Buffer's memory is not cleared before.
+    return this.#socket.write(Buffer.from(bytes));
   }
 
   end(): void {

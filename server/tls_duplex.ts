@@ -280,6 +280,12 @@ export class TlsDuplex extends Duplex {
     return webStreams(this);
   }
 
+  /** As a Writable's, but once it has ended, ending it again makes no error: node:http does so with each connection. */
+  override end(...parameters: unknown[]): this {
+    if (this.writableEnded && parameters.length === 0) return this;
+    return Reflect.apply(super.end, this, parameters);
+  }
+
   /** For node:stream. */
   override _read(): void {
     this.tls.resume();
@@ -330,7 +336,7 @@ export class TlsDuplex extends Duplex {
     clearTimeout(this.#idle);
     this.tls.destroy();
     // A write that waits for the peer would wait for ever.
-    this.#goOn(error ?? closedError());
+    if (this.#drained) this.#goOn(error ?? closedError());
     done(error);
   }
 }
