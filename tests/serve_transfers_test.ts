@@ -1,4 +1,4 @@
-import { assertEquals, assertGreater, assertLess } from "@std/assert";
+import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { createHash } from "node:crypto";
 import process from "node:process";
@@ -157,24 +157,35 @@ describe("Many clients of serve()", () => {
   );
 
   it(
-    "may be idle, a thousand of them, while others are served",
+    "may be idle, a thousand of them that resume, while others are served",
     leavingNothingLater(async () => {
       await using server = await Served.start(() => new Response("here"), { handshakeTimeout: 60_000 });
       using client = new Client(http1);
       const sockets: TlsSocket[] = [];
       for (let batch = 0; batch < 20; batch++) {
-        const connecting = Array.from({ length: 50 }, () => client.connect(server.port, {}));
+        // Each with a session of its own, from the batch before.
+        const sessions = client.sessions.slice(-50);
+        const connecting = Array.from({ length: 50 }, (_, index) => {
+          const session = sessions[index];
+          return client.connect(server.port, {}, session ? { session } : {});
+        });
         sockets.push(...await Promise.all(connecting));
+        assertEquals(sockets.slice(-50).map(({ isResumed }) => isResumed), Array(50).fill(batch > 0));
+        // With TLS 1.3 they come after the handshake.
+        const wanted = 50 * (batch + 1);
+        await until(() => client.sessions.length >= wanted, "sessions for the next batch");
       }
-      assertEquals(server.server.connections, 1000);
+      assertEquals([server.server.connections, server.server.stats().resumed], [1000, 950]);
       for (let visit = 0; visit < 20; visit++) {
         const recording = new Recording();
-        const socket = await client.connect(server.port, recording.handlers);
+        const socket = await client.connect(server.port, recording.handlers, { session: client.sessions.at(-1)! });
+        assertEquals(socket.isResumed, true);
         socket.write(bytes("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
         await within(recording.closed, "an answer");
         assertEquals(recording.text.endsWith("here"), true);
       }
-      assertGreater(server.server.stats().handshakes, 1000);
+      const { handshakes, resumed, requests } = server.server.stats();
+      assertEquals([handshakes, resumed, requests, server.errors], [1020, 970, 20, []]);
       for (const socket of sockets) socket.destroy();
       await until(() => server.server.connections === 0, "the connections to go", 30_000);
     }),
