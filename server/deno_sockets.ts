@@ -22,6 +22,10 @@ interface DenoNamespace {
 
 const deno = (globalThis as { Deno?: DenoNamespace }).Deno!;
 
+/** How much is read at a time, in bytes. Larger reads cost less for each byte. */
+const leastRead = 4096;
+const mostRead = 256 * 1024;
+
 /** Deno.listen and Deno.connect. */
 export const denoSockets: SocketAdapter = {
   listen(address, accept) {
@@ -113,8 +117,8 @@ class DenoSocket implements RawSocket {
   }
 
   async #readAll(): Promise<void> {
-    // Small for the many connections that are idle; it grows with what comes.
-    let buffer = new Uint8Array(4096);
+    // Small for the many connections that are idle; it grows with what comes, and shrinks when little does.
+    let buffer = new Uint8Array(leastRead);
     try {
       while (!this.#closed) {
         if (this.#paused) await new Promise<void>((resolve) => this.#wake = resolve);
@@ -128,7 +132,8 @@ class DenoSocket implements RawSocket {
           return;
         }
         this.#events.data(buffer.subarray(0, length));
-        if (length === buffer.length && length < 65536) buffer = new Uint8Array(length * 4);
+        if (length === buffer.length && length < mostRead) buffer = new Uint8Array(length * 4);
+        else if (length <= leastRead && length < buffer.length / 4) buffer = new Uint8Array(leastRead);
       }
     } catch (error) {
       this.#close(error as Error);
