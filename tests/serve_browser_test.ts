@@ -1,8 +1,9 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { createHash, X509Certificate } from "node:crypto";
 import { type FetchHandler, MemoryStore, SessionCache } from "../mod.ts";
 import { needing, pathOf } from "./outside_programs.ts";
+import { decodePng } from "./png.ts";
 import { Served } from "./serve_support.ts";
 import { Program, TemporaryFolder, within } from "./server_support.ts";
 import { credentials } from "./support.ts";
@@ -10,6 +11,7 @@ import { credentials } from "./support.ts";
 const { describe, it } = needing(["chromium"], "chromium");
 
 const size = { width: 800, height: 600 };
+const style = "body { background: #123456; color: #fedcba; }";
 
 describe("Chromium and serve()", () => {
   it("load a page over HTTP/2, and resume after the server's restart", async () => {
@@ -18,7 +20,8 @@ describe("Chromium and serve()", () => {
     const page: FetchHandler = (_request, { tls }) => {
       const facts = `${tls.alpnProtocol}, ${tls.isResumed ? "resumed" : "a full handshake"}`;
       // An icon within the page: Chromium asks for no other.
-      const html = `<!doctype html><link rel="icon" href="data:,"><title>Sessions</title><h1>${facts}</h1>`;
+      const html =
+        `<!doctype html><link rel="icon" href="data:,"><title>Sessions</title><style>${style}</style><h1>${facts}</h1>`;
       return new Response(html, { headers: { "content-type": "text/html", "cache-control": "no-store" } });
     };
     const first = await Served.start(page, { sessions });
@@ -35,9 +38,12 @@ describe("Chromium and serve()", () => {
     assertEquals([first.errors, second.errors], [[], []]);
     assert(second.server.stats().resumed >= 1);
 
-    const image = await browser.screenshot();
-    assertEquals(image.subarray(0, 8).toString("latin1"), "\x89PNG\r\n\x1a\n");
-    assertEquals({ width: image.readUInt32BE(16), height: image.readUInt32BE(20) }, size);
+    const { width, height, colours } = decodePng(await browser.screenshot());
+    assertEquals({ width, height }, size);
+    const [background = 0, text = 0] = ["#123456", "#fedcba"].map((colour) => colours.get(colour));
+    assertGreater(background, width * height / 2);
+    // Of a heading in large letters, not counting their edges.
+    assertGreater(text, 500);
   });
 });
 
