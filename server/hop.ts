@@ -10,8 +10,8 @@ const mostWaiting = 64 * 1024;
 
 /** Whom a {@linkcode Hop} tells what. */
 export interface HopOwner {
-  /** The client sent something while no request was under way. */
-  awaitsRequest(hop: Hop): void;
+  /** The client sent so many bytes while no request was under way. */
+  awaitsRequest(hop: Hop, length: number): void;
   /** The server sent something. */
   answers(hop: Hop): void;
   /** The client has gone; the server's end is still to come. */
@@ -30,6 +30,8 @@ export class Hop {
   underWay = 0;
   /** Whether it has had a request. */
   hadRequest = false;
+  /** What the client has sent in the time that it has for a request's head, in bytes. */
+  heard = 0;
   readonly #owner: HopOwner;
   readonly #entrance: Entrance;
   #info: ServeInfo | undefined;
@@ -128,7 +130,7 @@ export class Hop {
 
   #fromClient(bytes: Uint8Array): void {
     if (this.#isClosed) return;
-    if (this.underWay === 0) this.#owner.awaitsRequest(this);
+    if (this.underWay === 0) this.#owner.awaitsRequest(this, bytes.length);
     if (this.#raw) {
       if (!this.#raw.write(bytes)) this.socket.pause();
       return;

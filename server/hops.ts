@@ -9,6 +9,9 @@ import type { ConnectionHandler } from "./tls_socket.ts";
 /** For how long the HTTP server may take to notice that a client has gone, in milliseconds. */
 const patience = 5000;
 
+/** So many bytes in the time for a head give a client more time. */
+const longHead = 16 * 1024;
+
 /** All ways to one HTTP server inside the process. */
 export class Hops {
   readonly #parts: HttpServerParts;
@@ -76,9 +79,15 @@ export class Hops {
   }
 
   readonly #owner: HopOwner = {
-    awaitsRequest: (hop) => {
+    awaitsRequest: (hop, length) => {
       // Of HTTP/2 there is no telling whether it is a request that comes.
-      if (!this.#waiting.has(hop) && hop.socket.alpnProtocol !== "h2") this.#await(hop);
+      if (hop.socket.alpnProtocol === "h2") return;
+      if (this.#waiting.has(hop)) {
+        // What is long is no head, but the rest of a request that is answered already.
+        hop.heard += length;
+        if (hop.heard < longHead) return;
+      }
+      this.#await(hop);
     },
     answers: (hop) => {
       if (hop.hadRequest) this.#stopWaiting(hop);
@@ -96,6 +105,7 @@ export class Hops {
 
   #await(hop: Hop): void {
     if (!this.#heads) return;
+    hop.heard = 0;
     this.#waiting.add(hop);
     this.#heads.add(hop);
   }

@@ -177,6 +177,38 @@ describe("A server's limits", () => {
   );
 
   it(
+    "do not take for a head what comes of an upload whose handler has answered, and says nothing before its end",
+    leavingNothingLater(async () => {
+      const headerTimeout = 300;
+      await using server = await Served.start((request) => {
+        const all = request.arrayBuffer();
+        const body = new ReadableStream({
+          async start(controller) {
+            controller.enqueue(bytes(`${(await all).byteLength} bytes`));
+            controller.close();
+          },
+        });
+        return new Response(body);
+      }, { headerTimeout });
+      using client = new Client({ alpnProtocols: ["http/1.1"] });
+      const recording = new Recording();
+      const socket = await client.connect(server.port, recording.handlers);
+      const [parts, part] = [60, new Uint8Array(16 * 1024)];
+      socket.write(bytes(`POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${parts * part.length}\r\n\r\n`));
+      const began = performance.now();
+      for (let i = 0; i < parts && !socket.isClosed; i++) {
+        socket.write(part);
+        await setTimeout(20);
+      }
+      assert(performance.now() - began > 3 * headerTimeout, "the upload was too fast to tell");
+      await until(() => recording.text.includes(`${parts * part.length} bytes`), "the answer");
+      assertEquals(server.server.stats().headerTimeouts, 0);
+      socket.end();
+      await within(recording.closed, "the connection to close");
+    }),
+  );
+
+  it(
     "end a client that only trickles after the server's goodbye, and not one that uploads",
     leavingNothingLater(async () => {
       let uploaded = 0;
