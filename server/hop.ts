@@ -26,6 +26,7 @@ export interface HopOwner {
  */
 export class Hop {
   readonly socket: TlsSocket;
+  readonly isHttp2: boolean;
   /** Requests whose handler has not answered yet. */
   underWay = 0;
   /** Whether it has had a request. */
@@ -45,6 +46,7 @@ export class Hop {
 
   constructor(socket: TlsSocket, owner: HopOwner, entrance: Entrance) {
     this.socket = socket;
+    this.isHttp2 = socket.alpnProtocol === "h2";
     this.#owner = owner;
     this.#entrance = entrance;
   }

@@ -81,7 +81,7 @@ export class Hops {
   readonly #owner: HopOwner = {
     awaitsRequest: (hop, length) => {
       // Of HTTP/2 there is no telling whether it is a request that comes.
-      if (hop.socket.alpnProtocol === "h2") return;
+      if (hop.isHttp2) return;
       if (this.#waiting.has(hop)) {
         // What is long is no head, but the rest of a request that is answered already.
         hop.heard += length;
