@@ -88,6 +88,25 @@ function target(port: number, options: Partial<ConnectOptions>): ConnectOptions 
   return { hostname: "127.0.0.1", serverName: "localhost", port, certificateAuthorities, ...options };
 }
 
+/** An attempt to connect that can be given up: what comes of it, and what is said meanwhile. */
+function attemptTo(port: number, options: Partial<ConnectOptions>) {
+  const controller = new AbortController();
+  const reason = new Error("changed my mind");
+  const errors: Error[] = [];
+  const onError = (error: Error) => void errors.push(error);
+  const connecting = connect(target(port, { ...options, signal: controller.signal, onError }));
+  const outcome: Promise<unknown> = connecting.catch((error) => error);
+  return { outcome, errors, reason, abort: () => controller.abort(reason) };
+}
+
+/** A port on which nobody listens any more, and from whose server there are sessions. */
+async function portLeft(options: Partial<ConnectOptions>): Promise<number> {
+  await using server = await Server.start(echo);
+  const { port } = server;
+  await visit(port, options);
+  return port;
+}
+
 describe("connect() and its signal", () => {
   it(
     "rejects with the reason where it is aborted already, and does nothing else",
@@ -108,19 +127,14 @@ describe("connect() and its signal", () => {
     leavingNothingLater(async () => {
       using sessions = new ClientSessions();
       await using silent = await Silent.start();
-      const controller = new AbortController();
-      const errors: Error[] = [];
-      const attempt = connect(
-        target(silent.port, { sessions, signal: controller.signal, onError: (error) => void errors.push(error) }),
-      );
-      const reason = new Error("changed my mind");
-      controller.abort(reason);
-      assertEquals(await attempt.catch((error) => error), reason);
+      const attempt = attemptTo(silent.port, { sessions });
+      attempt.abort();
+      assertEquals(await attempt.outcome, attempt.reason);
       // The socket may have come to be all the same: it goes again.
       for (const socket of silent.sockets) {
         if (!socket.closed) await within(new Promise((resolve) => socket.once("close", resolve)), "its end");
       }
-      assertEquals(errors, []);
+      assertEquals(attempt.errors, []);
     }),
   );
 
@@ -129,19 +143,13 @@ describe("connect() and its signal", () => {
     leavingNothingLater(async () => {
       using sessions = new ClientSessions();
       await using silent = await Silent.start();
-      const controller = new AbortController();
-      const errors: Error[] = [];
-      const attempt = connect(
-        target(silent.port, { sessions, signal: controller.signal, onError: (error) => void errors.push(error) }),
-      );
-      const outcome = attempt.catch((error) => error);
+      const attempt = attemptTo(silent.port, { sessions });
       const socket = await silent.greeted();
       const ended = new Promise((resolve) => socket.once("close", resolve).once("end", resolve));
-      const reason = new Error("changed my mind");
-      controller.abort(reason);
-      assertEquals(await within(outcome, "the rejection"), reason);
+      attempt.abort();
+      assertEquals(await within(attempt.outcome, "the rejection"), attempt.reason);
       await within(ended, "the socket to close");
-      assertEquals(errors, []);
+      assertEquals(attempt.errors, []);
     }),
   );
 
@@ -150,12 +158,8 @@ describe("connect() and its signal", () => {
     leavingNothingLater(async () => {
       using sessions = new ClientSessions();
       await using server = await Server.start(echo);
-      const controller = new AbortController();
-      const reason = new Error("changed my mind");
-      const attempt = connect(
-        target(server.port, { sessions, signal: controller.signal, keylog: () => controller.abort(reason) }),
-      );
-      assertEquals(await within(attempt.catch((error) => error), "the rejection"), reason);
+      const attempt = attemptTo(server.port, { sessions, keylog: () => attempt.abort() });
+      assertEquals(await within(attempt.outcome, "the rejection"), attempt.reason);
       await server.empty();
       assertEquals(sessions.size, 0);
     }),
@@ -183,18 +187,12 @@ describe("connect() and its signal", () => {
     leavingNothingLater(async () => {
       using sessions = new ClientSessions();
       const only = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2", sessions } as const;
-      let port: number;
-      {
-        await using server = await Server.start(echo);
-        port = server.port;
-        await visit(port, only);
-      }
+      const port = await portLeft(only);
       await using silent = await Silent.start(port);
-      const controller = new AbortController();
-      const outcome = connect(target(port, { ...only, signal: controller.signal })).catch((error) => error);
+      const attempt = attemptTo(port, only);
       await silent.greeted();
-      controller.abort();
-      assertEquals((await within(outcome, "the rejection")).name, "AbortError");
+      attempt.abort();
+      assertEquals(await within(attempt.outcome, "the rejection"), attempt.reason);
       assertEquals(sessions.size, 1);
     }),
   );
@@ -205,12 +203,7 @@ describe("connect() and its time", () => {
     "says whether the handshake was not done, and forgets the sessions it tried",
     leavingNothingLater(async () => {
       using sessions = new ClientSessions();
-      let port: number;
-      {
-        await using server = await Server.start(echo);
-        port = server.port;
-        await visit(port, { sessions });
-      }
+      const port = await portLeft({ sessions });
       await using _silent = await Silent.start(port);
       const error = await assertRejects(() => connect(target(port, { sessions, handshakeTimeout: 60 })), Error);
       assertEquals(error.message, `Cannot connect to 127.0.0.1:${port}: no handshake within 60 ms`);
@@ -226,12 +219,10 @@ describe("connect() and its time", () => {
       const attempt = () => connect(target(full.port, { sessions, handshakeTimeout: 60 }));
       const error = await assertRejects(attempt, Error);
       assertEquals(error.message, `Cannot connect to 127.0.0.1:${full.port}: no connection within 60 ms`);
-      const reason = new Error("changed my mind");
-      const controller = new AbortController();
-      const outcome = connect(target(full.port, { sessions, signal: controller.signal })).catch((error) => error);
+      const other = attemptTo(full.port, { sessions });
       await new Promise((resolve) => setTimeout(resolve, 20));
-      controller.abort(reason);
-      assertEquals(await within(outcome, "the rejection"), reason);
+      other.abort();
+      assertEquals(await within(other.outcome, "the rejection"), other.reason);
     }),
   );
 });

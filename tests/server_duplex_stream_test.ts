@@ -2,7 +2,7 @@ import { assert, assertEquals, assertGreaterOrEqual, assertInstanceOf, assertLes
 import { describe, it } from "@std/testing/bdd";
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import type { TlsDuplex } from "../mod.ts";
+import type { TlsDuplex, TlsSocket } from "../mod.ts";
 import { until, within } from "./server_support.ts";
 import { Client, leavingNothingLater, Recording, Server, TcpClient } from "./socket_support.ts";
 import { bytes } from "./support.ts";
@@ -39,6 +39,24 @@ class StreamServer {
   }
 }
 
+/** The two ends of a connection: the server's stream, and the client's socket with what it hears. */
+interface Connection {
+  readonly stream: TlsDuplex;
+  readonly socket: TlsSocket;
+  readonly recording: Recording;
+}
+
+/** Runs a test on a connection, and asserts that it left nothing behind. */
+function connected(test: (connection: Connection) => Promise<void>): () => Promise<void> {
+  return leavingNothingLater(async () => {
+    await using server = await StreamServer.start();
+    using client = new Client();
+    const recording = new Recording();
+    const socket = await client.connect(server.server.port, recording.handlers);
+    await test({ stream: await server.next(), socket, recording });
+  });
+}
+
 /** Writes, and answers what the callback was called with. */
 function written(stream: TlsDuplex, chunk: Uint8Array): Promise<Error | null | undefined> {
   return new Promise((resolve) => stream.write(chunk, resolve));
@@ -51,13 +69,8 @@ function pattern(length: number): Uint8Array {
 describe("TlsDuplex as a stream", () => {
   it(
     "holds little of a large write while the other side does not read, and sends all of it",
-    leavingNothingLater(async () => {
-      await using server = await StreamServer.start();
-      using client = new Client();
-      const recording = new Recording();
-      const socket = await client.connect(server.server.port, recording.handlers);
+    connected(async ({ stream, socket, recording }) => {
       socket.pause();
-      const stream = await server.next();
       const all = pattern(48 * mebibyte);
       const done = written(stream, all);
       stream.end();
@@ -78,12 +91,7 @@ describe("TlsDuplex as a stream", () => {
 
   it(
     "sends what was written in one go in order, small parts and large ones",
-    leavingNothingLater(async () => {
-      await using server = await StreamServer.start();
-      using client = new Client();
-      const recording = new Recording();
-      await client.connect(server.server.port, recording.handlers);
-      const stream = await server.next();
+    connected(async ({ stream, recording }) => {
       const parts = [1, 0, 5, 100_000, 14_688, 1, 114_688, 114_689, 3, 300_000, 0, 2].map(pattern);
       stream.cork();
       for (const part of parts) stream.write(part);
@@ -98,12 +106,7 @@ describe("TlsDuplex as a stream", () => {
 
   it(
     "can still write when the other side has ended",
-    leavingNothingLater(async () => {
-      await using server = await StreamServer.start();
-      using client = new Client();
-      const recording = new Recording();
-      const socket = await client.connect(server.server.port, recording.handlers);
-      const stream = await server.next();
+    connected(async ({ stream, socket, recording }) => {
       const ended = once(stream.resume(), "end");
       socket.end(bytes("last words"));
       await within(ended, "the end");
@@ -120,12 +123,7 @@ describe("TlsDuplex as a stream", () => {
 
   it(
     "ends at once by destroySoon() for what reads no more, with all that was written",
-    leavingNothingLater(async () => {
-      await using server = await StreamServer.start();
-      using client = new Client();
-      const recording = new Recording();
-      await client.connect(server.server.port, recording.handlers);
-      const stream = await server.next();
+    connected(async ({ stream, recording }) => {
       const all = pattern(4 * mebibyte);
       stream.write(all);
       stream.destroySoon();
@@ -137,13 +135,8 @@ describe("TlsDuplex as a stream", () => {
 
   it(
     "tells a write that waits that the stream was destroyed, and one that comes after it",
-    leavingNothingLater(async () => {
-      await using server = await StreamServer.start();
-      using client = new Client();
-      const recording = new Recording();
-      const socket = await client.connect(server.server.port, recording.handlers);
+    connected(async ({ stream, socket, recording }) => {
       socket.pause();
-      const stream = await server.next();
       const waiting = written(stream, new Uint8Array(48 * mebibyte));
       const behind = written(stream, new Uint8Array(1));
       await until(() => stream.bytesWritten > 0, "some of it to be sent");
@@ -200,12 +193,7 @@ describe("TlsDuplex as a stream", () => {
 
   it(
     "emits timeout when idle, and again after it was used, and no more once it is off",
-    leavingNothingLater(async () => {
-      await using server = await StreamServer.start();
-      using client = new Client();
-      const recording = new Recording();
-      const socket = await client.connect(server.server.port, recording.handlers);
-      const stream = await server.next();
+    connected(async ({ stream, socket, recording }) => {
       let times = 0;
       let once = 0;
       stream.on("timeout", () => times++);
@@ -236,12 +224,7 @@ describe("TlsDuplex as a stream", () => {
 
   it(
     "has a listener of timeout taken away with the timeout",
-    leavingNothingLater(async () => {
-      await using server = await StreamServer.start();
-      using client = new Client();
-      const recording = new Recording();
-      await client.connect(server.server.port, recording.handlers);
-      const stream = await server.next();
+    connected(async ({ stream, recording }) => {
       const listener = () => {};
       stream.setTimeout(10_000, listener);
       assertEquals(stream.listenerCount("timeout"), 1);
