@@ -59,3 +59,10 @@ function asTheLast(answer: Response): Response {
     return answer;
   }
 }
+
+/** The answer to HEAD: without a body, which nobody would take from its stream. */
+export function headOf(answer: Response | undefined): Response | undefined {
+  if (!(answer instanceof Response) || !answer.body) return answer;
+  answer.body.cancel().catch(() => {});
+  return new Response(null, answer);
+}

@@ -1,3 +1,4 @@
+import { headOf } from "./answer.ts";
 import { LoopbackEntrance } from "./entrance.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import { Hops } from "./hops.ts";
@@ -43,10 +44,4 @@ function withoutBodies(handler: FetchHandler): FetchHandler {
     if (request.method !== "HEAD" || info.tls.alpnProtocol !== "h2") return answer;
     return answer instanceof Promise ? answer.then(headOf) : headOf(answer);
   };
-}
-
-function headOf(answer: Response | undefined): Response | undefined {
-  if (!(answer instanceof Response) || !answer.body) return answer;
-  answer.body.cancel().catch(() => {});
-  return new Response(null, answer);
 }

@@ -1,7 +1,7 @@
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { importPackage } from "../ffi/import_package.ts";
-import { answerOf } from "./answer.ts";
+import { answerOf, headOf } from "./answer.ts";
 import { type FetchHandler, ServeInfo } from "./fetch_handler.ts";
 import { handOver } from "./http_connections.ts";
 import type { HttpServer, HttpServerParts } from "./http_server.ts";
@@ -28,10 +28,10 @@ export const makeNodeHttp = async (
 ): Promise<HttpServer> => {
   const { getRequestListener } = await importPackage("@hono/node-server", "^2.1.9") as NodeServerPackage;
   const infos = new WeakMap<TlsSocket, ServeInfo>();
-  const checked = { ...parts, handler: withChecks(parts.handler) };
+  const withCheckedHandler = { ...parts, handler: withChecks(parts.handler) };
   const listener = getRequestListener((request, { incoming }) => {
     const { tls } = incoming.socket as unknown as TlsDuplex;
-    return answerOf(checked, request, infos.get(tls)!, tls);
+    return answerOf(withCheckedHandler, request, infos.get(tls)!, tls);
   }, { overrideGlobalObjects });
 
   const http1 = createHttp1(
@@ -71,12 +71,15 @@ const ofHttp1 = ["connection", "keep-alive", "proxy-connection", "transfer-encod
 function withChecks(handler: FetchHandler): FetchHandler {
   return (request, info) => {
     const isHttp2 = info.tls.alpnProtocol === "h2";
+    // The package would read all of a body, however long, for an answer that has none.
+    const check = (answer: Response | undefined) =>
+      checked(request.method === "HEAD" ? headOf(answer) : answer, isHttp2);
     const answer = handler(request, info);
-    return answer instanceof Promise ? answer.then((answer) => check(answer, isHttp2)) : check(answer, isHttp2);
+    return answer instanceof Promise ? answer.then(check) : check(answer);
   };
 }
 
-function check(answer: Response | undefined, isHttp2: boolean): Response | undefined {
+function checked(answer: Response | undefined, isHttp2: boolean): Response | undefined {
   if (!(answer instanceof Response)) return answer;
   // The package's own Response does not look at either before it is asked for it.
   const { status, headers } = answer;

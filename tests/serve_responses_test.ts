@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { curl } from "./curl_support.ts";
 import { Served } from "./serve_support.ts";
+import { within } from "./server_support.ts";
 import { leavingNothingLater } from "./socket_support.ts";
 
 // As it was before any server was there: on Node serve() has another one put in its place.
@@ -85,6 +86,27 @@ for (const [name, option] of [["HTTP/1.1", "--http1.1"], ["HTTP/2", "--http2"]] 
         assertEquals(server.errors.length, 3);
         const { requests, activeRequests, failedRequests } = server.server.stats();
         assertEquals([requests, activeRequests, failedRequests], [3, 0, 3]);
+      }),
+    );
+
+    it(
+      "HEAD without reading a body that has no end",
+      leavingNothingLater(async () => {
+        const { promise: cancelled, resolve: cancel } = Promise.withResolvers<void>();
+        await using server = await Served.start(() => {
+          const body = new ReadableStream({
+            pull: (controller) => controller.enqueue(new Uint8Array(64 * 1024)),
+            cancel: () => cancel(),
+          });
+          return new Response(body, { status: 202, headers: { "x-from": "handler" } });
+        });
+        const answer = await curl("-k", option, "--head", "-w", "%{http_code}|%header{x-from}", server.url("/"));
+        assertEquals(answer.slice(-"202|handler".length), "202|handler");
+        await within(cancelled, "the body to be cancelled");
+        assertEquals(
+          await curl("-k", option, "--head", "-o", "/dev/null", "-w", "%{http_code}", server.url("/")),
+          "202",
+        );
       }),
     );
   });
