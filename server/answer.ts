@@ -5,12 +5,13 @@ import type { TlsSocket } from "./tls_socket.ts";
 
 /** Has a handler answer a request. Where it fails, the client gets a 500 and the operator the error. */
 export function answerOf(
-  { handler, counts, farewell, onError }: HttpServerParts,
+  parts: HttpServerParts,
   request: Request,
   info: ServeInfo,
   socket: TlsSocket,
   done: (isUpgraded: boolean) => void = () => {},
 ): ReturnType<FetchHandler> {
+  const { handler, counts, farewell, websocket } = parts;
   const isHttp2 = info.tls.alpnProtocol === "h2";
   if (isHttp2) farewell.ready.add(socket);
   counts.requests++;
@@ -25,27 +26,34 @@ export function answerOf(
       farewell.ready.add(socket);
       return asTheLast(answer);
     }
-    if (answer === undefined && info.server) return undefined;
-    return fail(new TypeError("Cannot answer the request: its handler did not return a Response"));
-  };
-  const fail = (error: unknown): Response => {
-    counts.failedRequests++;
-    onError(error as Error, socket);
-    return new Response("Internal Server Error\n", { status: 500 });
+    if (answer === undefined && websocket !== undefined && info.server) return undefined;
+    const error = new TypeError("Cannot answer the request: its handler did not return a Response");
+    return failureOf(parts, error, socket);
   };
   const failed = (error: unknown) => {
     counts.activeRequests--;
     done(false);
-    return fail(error);
+    return failureOf(parts, error, socket);
   };
   let answer: ReturnType<FetchHandler>;
   try {
     answer = handler(request, info);
+    if (isPromise(answer)) return Promise.resolve(answer).then(finish, failed);
   } catch (error) {
     return failed(error);
   }
-  return isPromise(answer) ? Promise.resolve(answer).then(finish, failed) : finish(answer);
+  return finish(answer);
 }
+
+/** What the client of a request that failed gets. The operator gets the error. */
+export function failureOf({ counts, onError }: HttpServerParts, error: unknown, socket?: TlsSocket): Response {
+  counts.failedRequests++;
+  onError(error as Error, socket);
+  return new Response(failureText, { status: 500 });
+}
+
+/** All that clients are told of a failure. */
+export const failureText = "Internal Server Error\n";
 
 /** Tells a client of HTTP/1.1 that its connection ends with this answer. */
 function asTheLast(answer: Response): Response {
@@ -58,6 +66,19 @@ function asTheLast(answer: Response): Response {
     // Its body was read already: that is for the HTTP server to find.
     return answer;
   }
+}
+
+/**
+ * A Response of fetch() that can be handed on: its body has been decompressed, which Node's and Bun's fetch() leave its
+ * headers to deny.
+ */
+export function decoded(answer: Response): Response {
+  if (!answer.headers.has("content-encoding") || answer.url === "") return answer;
+  const headers = new Headers(answer.headers);
+  headers.delete("content-encoding");
+  headers.delete("content-length");
+  const { status, statusText } = answer;
+  return new Response(answer.body, { status, statusText, headers });
 }
 
 /** The answer to HEAD: without a body, which nobody would take from its stream. */

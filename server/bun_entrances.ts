@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers";
@@ -55,7 +55,7 @@ export class BunEntrances {
 
   #retire(entrance: BunEntrance): void {
     this.#all.delete(entrance);
-    void entrance.close();
+    entrance.close().catch(() => {});
   }
 
   /** Ends each connection when its request is answered. */
@@ -90,25 +90,24 @@ class BunEntrance implements Entrance {
     this.#left = left;
     // A folder that nobody else may enter.
     const folder = mkdtempSync(join(tmpdir(), "openssl-sessions-"));
+    const path = join(folder, "http");
+    let server: EntranceServer | undefined;
+    let descriptor: number | undefined;
     try {
-      const path = join(folder, "http");
-      this.server = open(path, () => this.#hop);
-      try {
-        this.#descriptor = openSync(path, nameOnly);
-      } catch (error) {
-        void this.server.stop(true);
-        throw error;
-      }
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
-    this.#path = `/proc/self/fd/${this.#descriptor}`;
-    try {
+      server = open(path, () => this.#hop);
+      descriptor = openSync(path, nameOnly);
+      unlinkSync(path);
+      rmdirSync(folder);
+      this.#path = `/proc/self/fd/${descriptor}`;
       statSync(this.#path);
     } catch (error) {
-      void this.close();
+      if (descriptor !== undefined) closeSync(descriptor);
+      server?.stop(true).catch(() => {});
+      rmSync(folder, { recursive: true, force: true });
       throw error;
     }
+    this.server = server;
+    this.#descriptor = descriptor;
   }
 
   connect(opened: (raw: RawSocket) => RawSocketEvents): Promise<void> {
@@ -126,10 +125,11 @@ class BunEntrance implements Entrance {
   }
 
   close(): Promise<void> {
-    if (!this.#closing) {
-      closeSync(this.#descriptor);
-      this.#closing = this.server.stop(true);
-    }
-    return this.#closing;
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    closeSync(this.#descriptor);
+    await this.server.stop(true);
   }
 }

@@ -1,7 +1,8 @@
+import { decoded, failureOf } from "./answer.ts";
 import { BunEntrances, type EntranceServer } from "./bun_entrances.ts";
 import { LoopbackEntrance } from "./entrance.ts";
 import { Hops } from "./hops.ts";
-import type { BunUpgrader } from "./fetch_handler.ts";
+import type { BunUpgrader, FetchHandler } from "./fetch_handler.ts";
 import type { HttpServerParts, MakeHttpServer } from "./http_server.ts";
 import { makeNodeHttp } from "./node_http.ts";
 
@@ -18,14 +19,16 @@ interface BunNamespace {
     idleTimeout: number;
     maxRequestBodySize: number;
     websocket?: unknown;
+    development: boolean;
     fetch(request: Request, server: BunServer): unknown;
+    error(error: unknown): Response;
   }): BunServer;
 }
 
 /** Bun.serve for HTTP/1.1, and node:http2 for HTTP/2, which Bun.serve does not speak without TLS of its own. */
 export const makeBunHttp: MakeHttpServer = async (parts, offersHttp2) => {
   const http2 = offersHttp2 ? await makeNodeHttp(parts, false) : undefined;
-  const { hops, finish, end } = makeHttp1(parts);
+  const { hops, finish, end } = makeHttp1({ ...parts, handler: withDecoded(parts.handler) });
   return {
     onConnection: (socket) => (socket.alpnProtocol === "h2" ? http2! : hops).onConnection(socket),
     finish() {
@@ -50,13 +53,20 @@ function makeHttp1(parts: HttpServerParts): { hops: Hops; finish(): void; end():
     // The limits are those of the TLS connection.
     idleTimeout: 0,
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    // Otherwise Bun shows clients where the program is, and what it failed of.
+    development: false,
   };
 
   // WebSockets publish to those of the same server.
   if (parts.websocket === undefined) {
     try {
       const entrances: BunEntrances = new BunEntrances((unix, hop) =>
-        serve({ ...options, unix, fetch: (request, server) => hops.answer(request, hop(), server) })
+        serve({
+          ...options,
+          unix,
+          fetch: (request, server) => hops.answer(request, hop(), server),
+          error: (error) => failureOf(parts, error, hop()?.socket),
+        })
       );
       const hops: Hops = new Hops(parts, () => entrances.take());
       return { hops, finish: () => entrances.finish(), end: () => entrances.end() };
@@ -73,6 +83,7 @@ function makeHttp1(parts: HttpServerParts): { hops: Hops; finish(): void; end():
       const peer = server.requestIP(request);
       return hops.answer(request, peer ? entrance.hopAt(peer.address, peer.port) : undefined, server);
     },
+    error: (error) => failureOf(parts, error),
   });
   const entrance = new LoopbackEntrance(server.port!);
   const hops = new Hops(parts, () => entrance);
@@ -84,4 +95,16 @@ function makeHttp1(parts: HttpServerParts): { hops: Hops; finish(): void; end():
     },
     end: () => server.stop(true),
   };
+}
+
+/** Bun.serve does not decompress, nor change a header: what Bun's fetch() answered could not be read by the client. */
+function withDecoded(handler: FetchHandler): FetchHandler {
+  return (request, info) => {
+    const answer = handler(request, info);
+    return answer instanceof Promise ? answer.then(handOn) : handOn(answer);
+  };
+}
+
+function handOn(answer: Response | undefined): Response | undefined {
+  return answer instanceof Response ? decoded(answer) : answer;
 }

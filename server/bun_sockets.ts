@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Address, RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
 
 // The part of Bun's namespace used here, declared so that this file type-checks in every runtime's tools.
@@ -41,7 +42,8 @@ export const bunSockets: SocketAdapter = {
     return Promise.resolve().then(() => {
       const listener = bun.listen({ ...address, allowHalfOpen: true, socket: handler(accept) });
       return {
-        hostname: listener.hostname,
+        // Bun says "localhost" for 127.0.0.1.
+        hostname: isIP(address.hostname) ? address.hostname : listener.hostname,
         port: listener.port,
         close: () => listener.stop(),
       } satisfies RawListener;
@@ -108,9 +110,11 @@ class BunSocket implements RawSocket {
 
   write(bytes: Uint8Array): boolean {
     if (this.#closed) return true;
-    const written = Math.max(0, this.#socket.write(bytes));
+    const written = this.#socket.write(bytes);
     if (written === bytes.length) return true;
-    this.#rest = bytes.slice(written);
+    // Negative once the other side has gone: there will be no drain.
+    if (written < 0) queueMicrotask(() => this.destroy());
+    else this.#rest = bytes.slice(written);
     return false;
   }
 

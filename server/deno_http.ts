@@ -1,29 +1,63 @@
-import { headOf } from "./answer.ts";
+import { failureOf, headOf } from "./answer.ts";
 import { LoopbackEntrance } from "./entrance.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import { Hops } from "./hops.ts";
 import type { MakeHttpServer } from "./http_server.ts";
 
 // The part of Deno's namespace used here, declared so that this file type-checks in every runtime's tools.
+interface DenoServer {
+  readonly addr: { port: number };
+  readonly finished: Promise<void>;
+  shutdown(): Promise<void>;
+  unref(): void;
+}
 interface DenoNamespace {
   serve(
-    options: { hostname: string; port: number; onListen: () => void },
+    options: { hostname: string; port: number; onListen: () => void; onError: (error: unknown) => Response },
     handler: (request: Request, info: { remoteAddr: { hostname: string; port: number } }) => unknown,
-  ): { readonly addr: { port: number }; shutdown(): Promise<void> };
+  ): DenoServer;
+  readonly permissions: { querySync(descriptor: { name: "net"; host: string }): { readonly state: string } };
 }
 
 /** Deno.serve, which speaks HTTP/1.1 and HTTP/2. */
 export const makeDenoHttp: MakeHttpServer = (parts) => {
-  const { serve } = (globalThis as unknown as { Deno: DenoNamespace }).Deno;
-  const server = serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    (request, { remoteAddr: { hostname, port } }) => hops.answer(request, entrance.hopAt(hostname, port)),
-  );
-  const entrance = new LoopbackEntrance(server.addr.port);
+  const { serve, permissions } = (globalThis as unknown as { Deno: DenoNamespace }).Deno;
+  let isFinishing = false;
+  let [server, entrance] = start();
   const hops = new Hops({ ...parts, handler: withoutBodies(parts.handler) }, () => entrance);
+
+  function start(): [DenoServer, LoopbackEntrance] {
+    const server = serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {}, onError: (error) => failureOf(parts, error) },
+      (request, { remoteAddr: { hostname, port } }) => hops.answer(request, entrance.hopAt(hostname, port)),
+    );
+    const entrance = new LoopbackEntrance(server.addr.port);
+    // Deno.serve ends over an answer to HTTP/2 whose body is locked.
+    server.finished.then(() => {
+      if (isFinishing) return;
+      parts.onError(new Error("Deno.serve ended over an answer that it could not send, and was started anew"));
+      startAnew();
+    });
+    return [server, entrance];
+  }
+  function startAnew(): void {
+    [server, entrance] = start();
+  }
+
+  const host = `127.0.0.1:${server.addr.port}`;
+  if (permissions.querySync({ name: "net", host }).state !== "granted") {
+    isFinishing = true;
+    void server.shutdown();
+    throw new Error(
+      "Cannot serve without net access to 127.0.0.1, by which Deno.serve is reached: run with --allow-net, or name it as well: --allow-net=127.0.0.1,…",
+    );
+  }
   let ended: Promise<void> | undefined;
   // It answers what is under way, closes what is idle, and says GOAWAY.
-  const finish = () => ended ??= server.shutdown();
+  function finish(): Promise<void> {
+    isFinishing = true;
+    return ended ??= server.shutdown();
+  }
   return Promise.resolve({
     onConnection: hops.onConnection,
     finish() {
@@ -32,7 +66,10 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
     },
     async end() {
       hops.close();
-      await finish();
+      const finished = finish();
+      // It waits for handlers that have not answered, which may be for ever, though their clients have gone.
+      if (parts.counts.activeRequests === 0) await finished;
+      else server.unref();
     },
   });
 };

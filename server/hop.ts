@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { type BunUpgrader, ServeInfo } from "./fetch_handler.ts";
 import type { Entrance } from "./entrance.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
-import { tlsFacts } from "./tls_facts.ts";
+import { type TlsFacts, tlsFacts } from "./tls_facts.ts";
 import type { TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
 
 /** More than this is not kept for a hop that is not there yet: the client is held back. */
@@ -16,6 +16,8 @@ export interface HopOwner {
   answers(hop: Hop): void;
   /** The client has gone; the server's end is still to come. */
   leaves(hop: Hop): void;
+  /** It could not get to the HTTP server. */
+  failed(hop: Hop, error: Error): void;
   /** No more requests come from it. */
   closed(hop: Hop): void;
 }
@@ -35,6 +37,8 @@ export class Hop {
   heard = 0;
   readonly #owner: HopOwner;
   readonly #entrance: Entrance;
+  // Noted at once: the connection may be gone when its first request comes out of the HTTP server.
+  readonly #facts: TlsFacts;
   #info: ServeInfo | undefined;
   #raw: RawSocket | undefined;
   #port = 0;
@@ -46,14 +50,15 @@ export class Hop {
 
   constructor(socket: TlsSocket, owner: HopOwner, entrance: Entrance) {
     this.socket = socket;
-    this.isHttp2 = socket.alpnProtocol === "h2";
+    this.#facts = tlsFacts(socket);
+    this.isHttp2 = this.#facts.alpnProtocol === "h2";
     this.#owner = owner;
     this.#entrance = entrance;
   }
 
   /** What its requests' handler is told. */
   info(server?: BunUpgrader): ServeInfo {
-    return this.#info ??= new ServeInfo(this.socket, tlsFacts(this.socket), server);
+    return this.#info ??= new ServeInfo(this.socket, this.#facts, server);
   }
 
   /** Connects to the HTTP server. Answers what the TLS socket is to call. */
@@ -61,6 +66,7 @@ export class Hop {
     this.#entrance.connect((raw) => this.#open(raw))
       .catch((error) => {
         this.#entrance.leave(this, 0, false);
+        this.#owner.failed(this, error);
         this.socket.destroy(error);
       });
     return {
@@ -109,6 +115,8 @@ export class Hop {
         // What still comes has nowhere to go.
         this.#isClosed = true;
         this.#owner.closed(this);
+        // One that is paused would never hear of its client's end.
+        this.socket.resume();
         if (error) this.socket.destroy();
         else this.socket.end();
       },

@@ -96,6 +96,10 @@ export class Hops {
       this.#stopWaiting(hop);
       this.#leaving.add(hop);
     },
+    failed: ({ socket }, cause) => {
+      const error = new Error(`Cannot reach the HTTP server inside the process: ${cause.message}`, { cause });
+      this.#parts.onError(error, socket);
+    },
     closed: (hop) => {
       this.#open.delete(hop);
       this.#leaving.delete(hop);

@@ -27,6 +27,7 @@ const requestTimedOut = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r
  */
 export class Http1Connections {
   readonly #server: ConnectionEmitter;
+  readonly #onLateHead: () => void;
   readonly #connections = new Map<TlsDuplex, Progress>();
   readonly #events = new Set<string>();
   #headers: Deadlines<TlsDuplex> | undefined;
@@ -35,8 +36,10 @@ export class Http1Connections {
   #leaving: Deadlines<TlsDuplex> | undefined;
   #isFinishing = false;
 
-  constructor(server: ConnectionEmitter) {
+  /** @param onLateHead called when a client took too long for a request's head */
+  constructor(server: ConnectionEmitter, onLateHead: () => void) {
     this.#server = server;
+    this.#onLateHead = onLateHead;
   }
 
   /** Begins with a connection. */
@@ -106,8 +109,12 @@ export class Http1Connections {
 
   #headersAreLate(stream: TlsDuplex): void {
     // The time of those that are idle between requests is another one. They are looked at again.
-    if (this.#isIdle(stream)) queueMicrotask(() => this.#connections.has(stream) && this.#headers?.add(stream));
-    else this.#refuse(stream);
+    if (this.#isIdle(stream)) {
+      queueMicrotask(() => this.#connections.has(stream) && this.#headers?.add(stream));
+      return;
+    }
+    this.#onLateHead();
+    this.#refuse(stream);
   }
 
   #requestIsLate(stream: TlsDuplex): void {

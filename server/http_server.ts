@@ -23,7 +23,7 @@ export interface HttpServerParts {
   readonly websocket: unknown;
   readonly counts: RequestCounts;
   readonly farewell: Farewell;
-  readonly onError: (error: Error, socket: TlsSocket) => void;
+  readonly onError: (error: Error, socket?: TlsSocket) => void;
 }
 
 /** How a server comes to its end without leaving a client in the middle. */

@@ -1,7 +1,8 @@
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { Deadlines } from "../cache/deadlines.ts";
 import { importPackage } from "../ffi/import_package.ts";
-import { answerOf, headOf } from "./answer.ts";
+import { answerOf, decoded, failureOf, failureText, headOf } from "./answer.ts";
 import { type FetchHandler, ServeInfo } from "./fetch_handler.ts";
 import { handOver } from "./http_connections.ts";
 import type { HttpServer, HttpServerParts } from "./http_server.ts";
@@ -31,14 +32,16 @@ export const makeNodeHttp = async (
   const withCheckedHandler = { ...parts, handler: withChecks(parts.handler) };
   const listener = getRequestListener((request, { incoming }) => {
     const { tls } = incoming.socket as unknown as TlsDuplex;
+    heads?.delete(tls);
     return answerOf(withCheckedHandler, request, infos.get(tls)!, tls);
   }, { overrideGlobalObjects });
 
+  const failed = (error: unknown) => void failureOf(parts, error);
   const http1 = createHttp1(
     { headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 },
-    listener,
+    (request, response) => listener(request, guarded(response, failed)),
   );
-  const http2 = createHttp2(listener);
+  const http2 = createHttp2((request, response) => listener(request, guarded(response, failed)));
   const sessions = new Set<{ close(): void }>();
   http2.on("session", (session) => {
     sessions.add(session);
@@ -46,10 +49,21 @@ export const makeNodeHttp = async (
     // What goes wrong on a connection is told by the connection.
     session.on("error", () => {});
   });
-  const [connections1, connections2] = [handOver(http1), handOver(http2)];
+  const onLateHead = () => void parts.counts.headerTimeouts++;
+  const [connections1, connections2] = [handOver(http1, onLateHead), handOver(http2)];
+  // For the first request of HTTP/2. Its later ones are told from nothing else.
+  const heads = parts.headerTimeout > 0
+    ? new Deadlines<TlsSocket>(parts.headerTimeout, (socket) => {
+      onLateHead();
+      socket.destroy(new Error(`The client did not send a request's head in ${parts.headerTimeout} ms`));
+    })
+    : undefined;
   const onConnection = streamConnections((stream) => {
     infos.set(stream.tls, new ServeInfo(stream.tls, factsOf(stream)));
-    (stream.alpnProtocol === "h2" ? connections2 : connections1).take(stream);
+    if (stream.alpnProtocol !== "h2") return connections1.take(stream);
+    heads?.add(stream.tls);
+    stream.once("close", () => heads?.delete(stream.tls));
+    connections2.take(stream);
   });
   return {
     onConnection,
@@ -60,9 +74,43 @@ export const makeNodeHttp = async (
       connections1.finish();
       http1.close();
     },
-    end: () => Promise.resolve(),
+    end: () => Promise.resolve(heads?.close()),
   };
 };
+
+/** The part of a response of node:http and node:http2 used here. */
+interface NodeResponse {
+  readonly statusCode: number;
+  end(...parameters: unknown[]): this;
+  destroy(error?: Error): this;
+}
+
+/**
+ * The package tells clients what an answer failed of, as the end of a body that looks complete, and the operator nothing:
+ * it ends a response with the error's text, and then destroys it. Here the operator is told, and the client sees an
+ * answer that breaks off, or a 500.
+ */
+function guarded<T extends NodeResponse>(response: T, failed: (error: unknown) => void): T {
+  const { end, destroy } = response;
+  let isHeld = false;
+  response.end = (...parameters) => {
+    const [text] = parameters;
+    if (typeof text !== "string" || !text.startsWith("Error: ")) return end.apply(response, parameters);
+    isHeld = true;
+    queueMicrotask(() => {
+      if (isHeld) end.apply(response, parameters);
+      isHeld = false;
+    });
+    return response;
+  };
+  response.destroy = (error) => {
+    if (!isHeld) return destroy.call(response, error);
+    isHeld = false;
+    failed(error);
+    return response.statusCode === 500 ? end.call(response, failureText) : destroy.call(response, error);
+  };
+  return response;
+}
 
 /** Of HTTP/1.1 only (RFC 9113, section 8.2.2). node:http2 throws where it is to send one; others leave them out. */
 const ofHttp1 = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
@@ -86,8 +134,9 @@ function checked(answer: Response | undefined, isHttp2: boolean): Response | und
   if (!(status >= 200 && status <= 599)) {
     throw new RangeError(`Cannot answer with the status ${status}: there are 200 to 599`);
   }
-  if (!isHttp2 || !ofHttp1.some((name) => headers.has(name))) return answer;
-  const rest = new Headers(headers);
+  const sent = decoded(answer);
+  if (!isHttp2 || !ofHttp1.some((name) => headers.has(name))) return sent;
+  const rest = new Headers(sent.headers);
   for (const name of ofHttp1) rest.delete(name);
-  return new Response(answer.body, { status, statusText: answer.statusText, headers: rest });
+  return new Response(sent.body, { status, statusText: sent.statusText, headers: rest });
 }

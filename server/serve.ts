@@ -10,8 +10,8 @@ import type { TlsServerOptions } from "./tls_server_options.ts";
 /** The options of {@linkcode serve}. */
 export interface ServeOptions extends TlsServerOptions {
   /**
-   * For how long a client may take to send the head of a request, in milliseconds; by default 60,000. 0 for ever. On
-   * Deno and Bun an HTTP/2 connection is held to it for its first request.
+   * For how long a client may take to send the head of a request, in milliseconds; by default 60,000. 0 for ever. An
+   * HTTP/2 connection is held to it for its first request.
    */
   headerTimeout?: number;
   /** Bun's handlers of WebSockets, as Bun.serve has them. On Bun only. */
@@ -62,7 +62,11 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
     throw new TypeError("Cannot serve without a handler: give a function of a Request");
   }
   if (headerTimeout !== 0) requireMilliseconds("a request's head", headerTimeout);
-  const { alpnProtocols = ["h2", "http/1.1"] } = tls;
+  const spoken = ["h2", "http/1.1"];
+  const { alpnProtocols = spoken } = tls;
+  if (!Array.isArray(alpnProtocols) || !alpnProtocols.every((name) => spoken.includes(name))) {
+    throw new TypeError(`Cannot serve the protocols ${alpnProtocols}: there are h2 and http/1.1, in an array`);
+  }
   const counts: RequestCounts = { requests: 0, activeRequests: 0, failedRequests: 0, headerTimeouts: 0 };
   const farewell: Farewell = { isComing: false, ready: new WeakSet() };
   const onError = heedless(tls.onError);

@@ -33,7 +33,8 @@ export interface Server {
   reload(changes?: ServerCertificates): void;
   /**
    * Stops listening at once, and ends the connections: when they have done what is under way, or `grace` milliseconds
-   * are over. Those of HTTP/1.1 that are idle are closed a second later, as a request may be on its way. Each gets close_notify. Those whose other side does not say goodbye as well are closed a second later.
+   * are over. Those of HTTP/1.1 that are idle are closed a second later, as a request may be on its way. Each gets
+   * close_notify. Those whose other side does not say goodbye as well are closed a second later.
    *
    * @returns a Promise that is kept when all is closed
    */
@@ -61,6 +62,9 @@ export interface ServerKind {
 export async function startServer(options: TlsServerOptions, kind: ServerKind): Promise<Server> {
   const { port = 0, hostname = "0.0.0.0", reusePort = false, authorize, signal, watch = false } = options;
   signal?.throwIfAborted();
+  if (authorize !== undefined && typeof authorize !== "function") {
+    throw new TypeError("Cannot listen with this authorize: give a function of a client's certificate");
+  }
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw new RangeError(`Cannot listen on port ${port}: there are 0 to 65535`);
   }
@@ -149,6 +153,9 @@ function contextsOf(
   onError: (error: Error) => void,
 ): { contexts: ServerContexts | undefined; cache: SessionCache | undefined } {
   const { context, sessions } = options;
+  if (sessions !== undefined && !(sessions instanceof SessionCache)) {
+    throw new TypeError("Cannot listen with these sessions: give a SessionCache, made with the store");
+  }
   if (context === undefined) {
     const cache = sessions ?? new SessionCache({ store: new MemoryStore() });
     return { contexts: new ServerContexts(certificatesOf(options), cache, onError), cache };

@@ -13,11 +13,20 @@ export async function run(
   return { code, stdout: program.stdout, stderr: program.stderr };
 }
 
+const quietly = ["--silent", "--show-error", "--max-time", "30"];
+
 /** Runs curl. Fails if curl does. */
 export async function curl(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run("curl", ["--silent", "--show-error", "--max-time", "30", ...args]);
+  const { code, stdout, stderr } = await run("curl", [...quietly, ...args]);
   if (code !== 0) throw new Error(`curl ended with ${code}: ${stderr}`);
   return stdout;
+}
+
+/** Runs curl. Fails if curl does not. */
+export async function curlFailing(...args: string[]): Promise<{ code: number | null; stdout: string }> {
+  const { code, stdout } = await run("curl", [...quietly, ...args]);
+  if (code === 0) throw new Error(`curl did not fail: ${stdout}`);
+  return { code, stdout };
 }
 
 /** What `openssl s_client` says of the session: `New` or `Reused`, and the protocol. */

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { serve, type ServeOptions } from "../mod.ts";
+import { MemoryStore, serve, type ServeOptions } from "../mod.ts";
 import { curl } from "./curl_support.ts";
 import { Served } from "./serve_support.ts";
 import { Program, until, within } from "./server_support.ts";
@@ -114,6 +114,9 @@ describe("serve() refuses", () => {
   const refusals: [string, ServeOptions, RegExp][] = [
     ["no certificate", {}, /Cannot make a server without a certificate/],
     ["a time for heads that is none", { ...credentials, headerTimeout: -1 }, /Cannot wait -1 ms for a request's head/],
+    ["protocols that it does not speak", { ...credentials, alpnProtocols: ["h3"] }, /Cannot serve the protocols h3/],
+    ["a store for a cache", { ...credentials, sessions: new MemoryStore() as never }, /give a SessionCache/],
+    ["an authorize that is no function", { ...credentials, authorize: true as never }, /give a function of a client's/],
     ["a port that is none", { ...credentials, port: 70_000 }, /Cannot listen on port 70000/],
     ["an address of another machine", { ...credentials, hostname: "192.0.2.1" }, /the address is not this machine's/],
   ];

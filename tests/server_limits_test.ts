@@ -165,6 +165,7 @@ describe("A server's limits", () => {
           socket.write(bytes(before));
           await until(() => recording.text.includes("ok"), "the first answer");
         }
+        socket.write(bytes("GET / HTTP/1.1\r\nx: "));
         while (!isClosed) {
           socket.write(bytes("x"));
           await setTimeout(10);
@@ -173,6 +174,7 @@ describe("A server's limits", () => {
         await within(recording.closed, "the server to close the connection");
         assertEquals(server.server.stats().requests - count, before ? 1 : 0);
       }
+      assertEquals(server.server.stats().headerTimeouts, 2);
     }),
   );
 
