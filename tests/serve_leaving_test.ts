@@ -1,9 +1,9 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { listen, type Server } from "../mod.ts";
 import { example, Served } from "./serve_support.ts";
-import { until } from "./server_support.ts";
-import { Client, leavingNothingLater, TcpClient } from "./socket_support.ts";
+import { until, within } from "./server_support.ts";
+import { Client, leavingNothingLater, Recording, TcpClient } from "./socket_support.ts";
 import { bytes, credentials, versions } from "./support.ts";
 
 for (const version of versions) {
@@ -57,3 +57,31 @@ for (const version of versions) {
     });
   }
 }
+
+describe("A client that goes on sending after the last answer", () => {
+  it(
+    "is let go, and leaves nothing behind",
+    leavingNothingLater(async () => {
+      await using server = await Served.start(() => new Response("last", { headers: { connection: "close" } }));
+      using client = new Client({ alpnProtocols: ["http/1.1"] });
+      const visits = Array.from({ length: 40 }, async (_, index) => {
+        const recording = new Recording();
+        // The server's end does not keep it from sending.
+        const socket = await client.connect(server.port, { ...recording.handlers, end() {} });
+        const request = bytes("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n");
+        // By turns together with the request, while the answer comes, and after it.
+        for (let count = 0; count < 1 + index % 4 && !socket.isClosed; count++) {
+          socket.write(request);
+          if (index % 3 === 0) await until(() => recording.text.endsWith("last"), "the answer");
+        }
+        if (!socket.isClosed) socket.end();
+        await within(recording.closed, "the connection to close");
+      });
+      await Promise.all(visits);
+      const began = performance.now();
+      await until(() => server.server.connections === 0, "the last connection to end");
+      const taken = performance.now() - began;
+      assert(taken < 2000, `connections were there for another ${Math.round(taken)} ms`);
+    }),
+  );
+});
