@@ -22,6 +22,11 @@ interface DenoNamespace {
 /** Deno.serve, which speaks HTTP/1.1 and HTTP/2. */
 export const makeDenoHttp: MakeHttpServer = (parts) => {
   const { serve, permissions } = (globalThis as unknown as { Deno: DenoNamespace }).Deno;
+  if (permissions.querySync({ name: "net", host: "127.0.0.1" }).state !== "granted") {
+    throw new Error(
+      "Cannot serve without net access to 127.0.0.1, where Deno.serve is reached: run with --allow-net, or name it too: --allow-net=127.0.0.1,HOST",
+    );
+  }
   let isFinishing = false;
   let [server, entrance] = start();
   const hops = new Hops({ ...parts, handler: withoutBodies(parts.handler) }, () => entrance);
@@ -44,14 +49,6 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
     [server, entrance] = start();
   }
 
-  const host = `127.0.0.1:${server.addr.port}`;
-  if (permissions.querySync({ name: "net", host }).state !== "granted") {
-    isFinishing = true;
-    void server.shutdown();
-    throw new Error(
-      "Cannot serve without net access to 127.0.0.1, by which Deno.serve is reached: run with --allow-net, or name it as well: --allow-net=127.0.0.1,…",
-    );
-  }
   let ended: Promise<void> | undefined;
   // It answers what is under way, closes what is idle, and says GOAWAY.
   function finish(): Promise<void> {
