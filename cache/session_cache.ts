@@ -68,7 +68,12 @@ export class SessionCache {
       throw new TypeError("Cannot use this store: it must have the methods get, put and delete");
     }
     if (secrets !== undefined && (!Array.isArray(secrets) || secrets.some((secret) => !isSecret(secret)))) {
-      throw new TypeError("Cannot use these secrets: give an array of text or bytes, the current one first");
+      throw new TypeError(
+        "Cannot use these secrets: give an array of text or bytes, the current one first" +
+          (Array.isArray(secrets) && secrets.includes(undefined as never)
+            ? "; one is undefined: is its variable set?"
+            : ""),
+      );
     }
     if (store.isShared && !secrets && !unsealed) {
       throw new TypeError(

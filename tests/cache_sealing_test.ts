@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertFalse, assertNotEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertMatch, assertNotEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
@@ -238,6 +238,10 @@ describe("SessionCache's secrets", () => {
 
   it("are one at least", () => {
     assertThrows(() => new SessionCache({ store: new MemoryStore(), secrets: [] }), RangeError, "secrets is empty");
+    // An environment variable that is not set, say.
+    const unset = [undefined] as never;
+    const error = assertThrows(() => new SessionCache({ store: new MemoryStore(), secrets: unset }), TypeError);
+    assertMatch(error.message, /give an array of text or bytes.*one is undefined: is its variable set\?/);
   });
 
   it("are not shown", () => {
