@@ -14,7 +14,10 @@ interface NodeServerPackage {
   getRequestListener(
     fetch: (request: Request, env: { incoming: IncomingMessage | Http2ServerRequest }) => unknown,
     options: { overrideGlobalObjects: boolean },
-  ): (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse) => void;
+  ): (
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+  ) => Promise<unknown>;
 }
 
 /**
@@ -37,11 +40,21 @@ export const makeNodeHttp = async (
   }, { overrideGlobalObjects });
 
   const failed = (error: unknown) => void failureOf(parts, error);
+  function answer(
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+  ): void {
+    listener(request, guarded(response, failed)).catch((error) => {
+      failed(error);
+      if (response.headersSent) response.destroy();
+      else endWithFailure(response);
+    });
+  }
   const http1 = createHttp1(
     { headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 },
-    (request, response) => listener(request, guarded(response, failed)),
+    answer,
   );
-  const http2 = createHttp2((request, response) => listener(request, guarded(response, failed)));
+  const http2 = createHttp2(answer);
   const sessions = new Set<{ close(): void }>();
   http2.on("session", (session) => {
     sessions.add(session);
@@ -112,6 +125,12 @@ function guarded<T extends NodeResponse>(response: T, failed: (error: unknown) =
   return response;
 }
 
+function endWithFailure(response: ServerResponse | Http2ServerResponse): void {
+  const headers = { "content-type": "text/plain", "content-length": failureText.length };
+  // Two classes without a common one: neither's overloads fit the other's.
+  (response as ServerResponse).writeHead(500, headers).end(failureText);
+}
+
 /** Of HTTP/1.1 only (RFC 9113, section 8.2.2). node:http2 throws where it is to send one; others leave them out. */
 const ofHttp1 = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
@@ -129,7 +148,8 @@ function withChecks(handler: FetchHandler): FetchHandler {
 
 function checked(answer: Response | undefined, isHttp2: boolean): Response | undefined {
   if (!(answer instanceof Response)) return answer;
-  // The package's own Response does not look at either before it is asked for it.
+  // The package's own: to look at its headers would cost it their speed, and what is wrong with them shows later.
+  if (!isHttp2 && Object.getPrototypeOf(answer) === Response.prototype) return answer;
   const { status, headers } = answer;
   if (!(status >= 200 && status <= 599)) {
     throw new RangeError(`Cannot answer with the status ${status}: there are 200 to 599`);
