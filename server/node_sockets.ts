@@ -1,6 +1,10 @@
 import { Buffer } from "node:buffer";
 import { connect, createServer, type Socket } from "node:net";
+import { setImmediate } from "node:timers";
 import type { RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
+
+/** Writes from this size on, in bytes, are not held for others to come. */
+const large = 16 * 1024;
 
 /** node:net. */
 export const nodeSockets: SocketAdapter = {
@@ -41,6 +45,7 @@ class NodeSocket implements RawSocket {
   readonly remotePort: number;
   #events!: RawSocketEvents;
   #closed = false;
+  #isGathering = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -69,8 +74,24 @@ class NodeSocket implements RawSocket {
   }
 
   write(bytes: Uint8Array): boolean {
+    if (bytes.length < large) this.#gather();
+    else this.#letGo();
     // The socket keeps what it is given until the kernel has taken it. A Buffer's memory is not cleared before.
     return this.#socket.write(Buffer.from(bytes));
+  }
+
+  /** Holds small writes until the events at hand are dealt with: each system call wakes the other side. */
+  #gather(): void {
+    if (this.#isGathering) return;
+    this.#isGathering = true;
+    this.#socket.cork();
+    setImmediate(() => this.#letGo());
+  }
+
+  #letGo(): void {
+    if (!this.#isGathering) return;
+    this.#isGathering = false;
+    this.#socket.uncork();
   }
 
   end(): void {
@@ -78,6 +99,8 @@ class NodeSocket implements RawSocket {
   }
 
   destroy(): void {
+    // What was written may still get through, as without gathering.
+    this.#letGo();
     this.#socket.destroy();
     // Node tells of it later. Nothing is to happen on this socket until then.
     this.#close();
