@@ -70,7 +70,7 @@ export class SessionCache {
     if (secrets !== undefined && (!Array.isArray(secrets) || secrets.some((secret) => !isSecret(secret)))) {
       throw new TypeError(
         "Cannot use these secrets: give an array of text or bytes, the current one first" +
-          (Array.isArray(secrets) && secrets.includes(undefined as never)
+          (Array.isArray(secrets) && secrets.some((secret) => secret === undefined)
             ? "; one is undefined: is its variable set?"
             : ""),
       );

@@ -11,7 +11,7 @@ export function answerOf(
   socket: TlsSocket,
   done: (isUpgraded: boolean) => void = () => {},
 ): ReturnType<FetchHandler> {
-  const { handler, counts, farewell, websocket } = parts;
+  const { handler, prepare, counts, farewell, websocket } = parts;
   const isHttp2 = info.tls.alpnProtocol === "h2";
   if (isHttp2) farewell.ready.add(socket);
   counts.requests++;
@@ -22,9 +22,15 @@ export function answerOf(
     const isResponse = answer instanceof Response;
     done(isResponse ? answer.status === switchingProtocols : answer === undefined);
     if (isResponse) {
-      if (!farewell.isComing || isHttp2 || answer.status < 200) return answer;
+      let prepared: Response;
+      try {
+        prepared = prepare ? prepare(answer, request, isHttp2) : answer;
+      } catch (error) {
+        return failureOf(parts, error, socket);
+      }
+      if (!farewell.isComing || isHttp2 || prepared.status < 200) return prepared;
       farewell.ready.add(socket);
-      return asTheLast(answer);
+      return asTheLast(prepared);
     }
     if (answer === undefined && websocket !== undefined && info.server) return undefined;
     const error = new TypeError("Cannot answer the request: its handler did not return a Response");
@@ -68,22 +74,22 @@ function asTheLast(answer: Response): Response {
   }
 }
 
-/**
- * A Response of fetch() that can be handed on: its body has been decompressed, which Node's and Bun's fetch() leave its
- * headers to deny.
- */
-export function decoded(answer: Response): Response {
-  if (!answer.headers.has("content-encoding") || answer.url === "") return answer;
+/** What fetch() of Node and Bun leaves in its Response though it has decompressed the body. */
+export function headersOfDecoded(answer: Response): readonly string[] {
+  return answer.headers.has("content-encoding") && answer.url !== "" ? ["content-encoding", "content-length"] : [];
+}
+
+/** The same answer without some headers. */
+export function without(answer: Response, names: readonly string[]): Response {
+  if (names.length === 0) return answer;
   const headers = new Headers(answer.headers);
-  headers.delete("content-encoding");
-  headers.delete("content-length");
-  const { status, statusText } = answer;
-  return new Response(answer.body, { status, statusText, headers });
+  for (const name of names) headers.delete(name);
+  return new Response(answer.body, { status: answer.status, statusText: answer.statusText, headers });
 }
 
 /** The answer to HEAD: without a body, which nobody would take from its stream. */
-export function headOf(answer: Response | undefined): Response | undefined {
-  if (!(answer instanceof Response) || !answer.body) return answer;
+export function headOf(answer: Response): Response {
+  if (!answer.body) return answer;
   answer.body.cancel().catch(() => {});
   return new Response(null, answer);
 }

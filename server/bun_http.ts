@@ -1,8 +1,8 @@
-import { decoded, failureOf } from "./answer.ts";
+import { failureOf, headersOfDecoded, without } from "./answer.ts";
 import { BunEntrances, type EntranceServer } from "./bun_entrances.ts";
 import { LoopbackEntrance } from "./entrance.ts";
 import { Hops } from "./hops.ts";
-import type { BunUpgrader, FetchHandler } from "./fetch_handler.ts";
+import type { BunUpgrader } from "./fetch_handler.ts";
 import type { HttpServerParts, MakeHttpServer } from "./http_server.ts";
 import { makeNodeHttp } from "./node_http.ts";
 
@@ -28,7 +28,7 @@ interface BunNamespace {
 /** Bun.serve for HTTP/1.1, and node:http2 for HTTP/2, which Bun.serve does not speak without TLS of its own. */
 export const makeBunHttp: MakeHttpServer = async (parts, offersHttp2) => {
   const http2 = offersHttp2 ? await makeNodeHttp(parts, false) : undefined;
-  const { hops, finish, end } = makeHttp1({ ...parts, handler: withDecoded(parts.handler) });
+  const { hops, finish, end } = makeHttp1({ ...parts, prepare });
   return {
     onConnection: (socket) => (socket.alpnProtocol === "h2" ? http2! : hops).onConnection(socket),
     finish() {
@@ -97,14 +97,7 @@ function makeHttp1(parts: HttpServerParts): { hops: Hops; finish(): void; end():
   };
 }
 
-/** Bun.serve does not decompress, nor change a header: what Bun's fetch() answered could not be read by the client. */
-function withDecoded(handler: FetchHandler): FetchHandler {
-  return (request, info) => {
-    const answer = handler(request, info);
-    return answer instanceof Promise ? answer.then(handOn) : handOn(answer);
-  };
-}
-
-function handOn(answer: Response | undefined): Response | undefined {
-  return answer instanceof Response ? decoded(answer) : answer;
+/** Bun.serve does not compress, nor change a header: what Bun's fetch() answered could not be read by the client. */
+function prepare(answer: Response): Response {
+  return without(answer, headersOfDecoded(answer));
 }

@@ -1,6 +1,5 @@
 import { failureOf, headOf } from "./answer.ts";
 import { LoopbackEntrance } from "./entrance.ts";
-import type { FetchHandler } from "./fetch_handler.ts";
 import { Hops } from "./hops.ts";
 import type { MakeHttpServer } from "./http_server.ts";
 
@@ -29,24 +28,21 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
   }
   let isFinishing = false;
   let [server, entrance] = start();
-  const hops = new Hops({ ...parts, handler: withoutBodies(parts.handler) }, () => entrance);
+  const hops = new Hops({ ...parts, prepare }, () => entrance);
 
   function start(): [DenoServer, LoopbackEntrance] {
-    const server = serve(
+    const made = serve(
       { hostname: "127.0.0.1", port: 0, onListen() {}, onError: (error) => failureOf(parts, error) },
-      (request, { remoteAddr: { hostname, port } }) => hops.answer(request, entrance.hopAt(hostname, port)),
+      (request, { remoteAddr: { hostname, port } }) => hops.answer(request, way.hopAt(hostname, port)),
     );
-    const entrance = new LoopbackEntrance(server.addr.port);
+    const way = new LoopbackEntrance(made.addr.port);
     // Deno.serve ends over an answer to HTTP/2 whose body is locked.
-    server.finished.then(() => {
+    made.finished.then(() => {
       if (isFinishing) return;
+      [server, entrance] = start();
       parts.onError(new Error("Deno.serve ended over an answer that it could not send, and was started anew"));
-      startAnew();
-    });
-    return [server, entrance];
-  }
-  function startAnew(): void {
-    [server, entrance] = start();
+    }).catch((cause) => parts.onError(new Error(`Cannot start Deno.serve anew: ${cause.message}`, { cause })));
+    return [made, way];
   }
 
   let ended: Promise<void> | undefined;
@@ -72,10 +68,6 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
 };
 
 /** Deno ends an HTTP/2 stream with an error where what answers HEAD has a body. */
-function withoutBodies(handler: FetchHandler): FetchHandler {
-  return (request, info) => {
-    const answer = handler(request, info);
-    if (request.method !== "HEAD" || info.tls.alpnProtocol !== "h2") return answer;
-    return answer instanceof Promise ? answer.then(headOf) : headOf(answer);
-  };
+function prepare(answer: Response, request: Request, isHttp2: boolean): Response {
+  return isHttp2 && request.method === "HEAD" ? headOf(answer) : answer;
 }

@@ -4,7 +4,8 @@ import type { Entrance } from "./entrance.ts";
 import { Hop, type HopOwner } from "./hop.ts";
 import { answerOf } from "./answer.ts";
 import type { HttpServerParts } from "./http_server.ts";
-import type { ConnectionHandler } from "./tls_socket.ts";
+import { lateHeads } from "./late_heads.ts";
+import type { ConnectionHandler, TlsSocket } from "./tls_socket.ts";
 
 /** For how long the HTTP server may take to notice that a client has gone, in milliseconds. */
 const patience = 5000;
@@ -19,19 +20,14 @@ export class Hops {
   readonly #open = new Set<Hop>();
   #isFinishing = false;
   readonly #leaving = new Deadlines<Hop>(patience, (hop) => hop.giveUp());
-  readonly #heads: Deadlines<Hop> | undefined;
+  readonly #heads: Deadlines<TlsSocket> | undefined;
   readonly #waiting = new WeakSet<Hop>();
 
   /** @param entrance answers the one for the next connection */
   constructor(parts: HttpServerParts, entrance: () => Entrance) {
     this.#parts = parts;
     this.#entrance = entrance;
-    const { headerTimeout } = parts;
-    if (headerTimeout === 0) return;
-    this.#heads = new Deadlines(headerTimeout, (hop) => {
-      parts.counts.headerTimeouts++;
-      hop.socket.destroy(new Error(`The client did not send a request's head in ${headerTimeout} ms`));
-    });
+    this.#heads = lateHeads(parts);
   }
 
   /** Takes a TLS connection over. */
@@ -111,11 +107,11 @@ export class Hops {
     if (!this.#heads) return;
     hop.heard = 0;
     this.#waiting.add(hop);
-    this.#heads.add(hop);
+    this.#heads.add(hop.socket);
   }
 
   #stopWaiting(hop: Hop): void {
-    if (this.#waiting.delete(hop)) this.#heads?.delete(hop);
+    if (this.#waiting.delete(hop)) this.#heads?.delete(hop.socket);
   }
 }
 

@@ -17,6 +17,8 @@ export interface HttpServer {
 /** What an {@linkcode HttpServer} is made with. */
 export interface HttpServerParts {
   readonly handler: FetchHandler;
+  /** What the runtime's server wants done to an answer before it gets it. Set by the adapter; what it throws is a 500. */
+  readonly prepare?: (answer: Response, request: Request, isHttp2: boolean) => Response;
   /** For how long a client may take to send a request's head, in milliseconds; 0 for ever. */
   readonly headerTimeout: number;
   /** Bun's handlers of WebSockets. */

@@ -1,11 +1,11 @@
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
-import { Deadlines } from "../cache/deadlines.ts";
 import { importPackage } from "../ffi/import_package.ts";
-import { answerOf, decoded, failureOf, failureText, headOf } from "./answer.ts";
-import { type FetchHandler, ServeInfo } from "./fetch_handler.ts";
+import { answerOf, failureOf, failureText, headersOfDecoded, headOf, without } from "./answer.ts";
+import { ServeInfo } from "./fetch_handler.ts";
 import { handOver } from "./http_connections.ts";
 import type { HttpServer, HttpServerParts } from "./http_server.ts";
+import { lateHeads } from "./late_heads.ts";
 import { factsOf, streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import type { TlsSocket } from "./tls_socket.ts";
 
@@ -32,11 +32,11 @@ export const makeNodeHttp = async (
 ): Promise<HttpServer> => {
   const { getRequestListener } = await importPackage("@hono/node-server", "^2.1.9") as NodeServerPackage;
   const infos = new WeakMap<TlsSocket, ServeInfo>();
-  const withCheckedHandler = { ...parts, handler: withChecks(parts.handler) };
+  const withPrepare = { ...parts, prepare };
   const listener = getRequestListener((request, { incoming }) => {
     const { tls } = incoming.socket as unknown as TlsDuplex;
     heads?.delete(tls);
-    return answerOf(withCheckedHandler, request, infos.get(tls)!, tls);
+    return answerOf(withPrepare, request, infos.get(tls)!, tls);
   }, { overrideGlobalObjects });
 
   const failed = (error: unknown) => void failureOf(parts, error);
@@ -62,15 +62,9 @@ export const makeNodeHttp = async (
     // What goes wrong on a connection is told by the connection.
     session.on("error", () => {});
   });
-  const onLateHead = () => void parts.counts.headerTimeouts++;
-  const [connections1, connections2] = [handOver(http1, onLateHead), handOver(http2)];
+  const [connections1, connections2] = [handOver(http1, () => void parts.counts.headerTimeouts++), handOver(http2)];
   // For the first request of HTTP/2. Its later ones are told from nothing else.
-  const heads = parts.headerTimeout > 0
-    ? new Deadlines<TlsSocket>(parts.headerTimeout, (socket) => {
-      onLateHead();
-      socket.destroy(new Error(`The client did not send a request's head in ${parts.headerTimeout} ms`));
-    })
-    : undefined;
+  const heads = lateHeads(parts);
   const onConnection = streamConnections((stream) => {
     infos.set(stream.tls, new ServeInfo(stream.tls, factsOf(stream)));
     if (stream.alpnProtocol !== "h2") return connections1.take(stream);
@@ -135,28 +129,15 @@ function endWithFailure(response: ServerResponse | Http2ServerResponse): void {
 const ofHttp1 = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
 
 /** Finds what cannot be sent while the handler can be blamed for it: what the package throws would end the program. */
-function withChecks(handler: FetchHandler): FetchHandler {
-  return (request, info) => {
-    const isHttp2 = info.tls.alpnProtocol === "h2";
-    // The package would read all of a body, however long, for an answer that has none.
-    const check = (answer: Response | undefined) =>
-      checked(request.method === "HEAD" ? headOf(answer) : answer, isHttp2);
-    const answer = handler(request, info);
-    return answer instanceof Promise ? answer.then(check) : check(answer);
-  };
-}
-
-function checked(answer: Response | undefined, isHttp2: boolean): Response | undefined {
-  if (!(answer instanceof Response)) return answer;
+function prepare(given: Response, request: Request, isHttp2: boolean): Response {
+  // The package would read all of a body, however long, for an answer that has none.
+  const answer = request.method === "HEAD" ? headOf(given) : given;
   // The package's own: to look at its headers would cost it their speed, and what is wrong with them shows later.
-  if (!isHttp2 && Object.getPrototypeOf(answer) === Response.prototype) return answer;
+  if (!isHttp2 && Object.getPrototypeOf(given) === Response.prototype) return answer;
   const { status, headers } = answer;
   if (!(status >= 200 && status <= 599)) {
     throw new RangeError(`Cannot answer with the status ${status}: there are 200 to 599`);
   }
-  const sent = decoded(answer);
-  if (!isHttp2 || !ofHttp1.some((name) => headers.has(name))) return sent;
-  const rest = new Headers(sent.headers);
-  for (const name of ofHttp1) rest.delete(name);
-  return new Response(sent.body, { status, statusText: sent.statusText, headers: rest });
+  const refused = isHttp2 ? ofHttp1.filter((name) => headers.has(name)) : [];
+  return without(answer, [...headersOfDecoded(given), ...refused]);
 }

@@ -1,7 +1,8 @@
 import type { SessionCache } from "../cache/session_cache.ts";
 import type { KeylogCallback } from "../ssl/callback_types.ts";
-import { contextState, SslContext } from "../ssl/context.ts";
+import { SslContext } from "../ssl/context.ts";
 import type { SslContextOptions } from "../ssl/context_options.ts";
+import { chooseByName, findByName } from "./choose_by_name.ts";
 
 /** A server's contexts as node:tls has them: one for all, and others for the names that were added. */
 export class NodeTlsContexts {
@@ -78,24 +79,12 @@ export class NodeTlsContexts {
       for (const [name, options] of new Map(this.#added.map(({ name, options }) => [name, options]))) {
         byName.set(name, make(options));
       }
-      this.#chooseByName(first);
+      // Of those that are there then: a connection may have begun before they were renewed.
+      chooseByName(first, (name) => findByName(this.#open?.byName, name));
       return { first, byName };
     } catch (error) {
       for (const context of made) context.dispose();
       throw error;
     }
-  }
-
-  #chooseByName(context: SslContext): void {
-    // The session cache's.
-    const next = contextState(context).clientHello;
-    context.setClientHelloCallback((connection, hello) => {
-      const name = hello.serverName?.toLowerCase();
-      // Of those that are there now: it may have been made before they were renewed.
-      const byName = this.#open?.byName;
-      const named = name && (byName?.get(name) ?? byName?.get(name.replace(/^[^.]*/, "*")));
-      if (named) hello.useContext(named);
-      return next ? next(connection, hello) : "continue";
-    });
   }
 }

@@ -1,8 +1,9 @@
 import { appendFileSync } from "node:fs";
 import type { SessionCache } from "../cache/session_cache.ts";
-import { contextState, SslContext } from "../ssl/context.ts";
+import { SslContext } from "../ssl/context.ts";
 import type { CertificateOptions, SslContextOptions } from "../ssl/context_options.ts";
 import { library } from "../ssl/library.ts";
+import { chooseByName, findByName } from "./choose_by_name.ts";
 import type { ServerCertificates } from "./tls_server_options.ts";
 
 /**
@@ -76,29 +77,13 @@ export class ServerContexts {
         contexts.push(SslContext.server({ ...common, ...first, moreCertificates, ...(keylog && { keylog }) }));
       }
       for (const context of contexts) this.#cache.attach(context);
-      if (contexts.length > 1) this.#chooseByName(contexts[0]!);
+      // Of those that are there then: a connection may have begun before they were reloaded.
+      if (contexts.length > 1) chooseByName(contexts[0]!, (name) => findByName(this.#byName, name) ?? this.first);
       return contexts;
     } catch (error) {
       for (const context of contexts) context.dispose();
       throw error;
     }
-  }
-
-  /** Has connections of a context go on with the one whose certificate is for the name that the client asks for. */
-  #chooseByName(context: SslContext): void {
-    // The session cache's.
-    const next = contextState(context).clientHello;
-    context.setClientHelloCallback((connection, hello) => {
-      const name = hello.serverName?.toLowerCase();
-      // Of those that are there now: it may have been made before they were reloaded.
-      if (name) hello.useContext(this.#named(name) ?? this.first);
-      return next ? next(connection, hello) : "continue";
-    });
-  }
-
-  #named(name: string): SslContext | undefined {
-    // A wildcard stands for one label. RFC 9525, section 6.3.
-    return this.#byName.get(name) ?? this.#byName.get(name.replace(/^[^.]*/, "*"));
   }
 
   #keylog(file: string | true | undefined): SslContextOptions["keylog"] {
