@@ -1,3 +1,4 @@
+import { type Stats, statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { clearTimeout, setTimeout } from "node:timers";
 
@@ -10,16 +11,24 @@ export class FileWatch {
   readonly #milliseconds: number;
   readonly #changed: () => void;
   /** What the files looked like when they were loaded. */
-  #loaded: string | undefined;
+  #loaded: string;
   #latest = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
+  /** The files have just been loaded: what changes from now on is seen. */
   constructor(files: () => readonly string[], milliseconds: number, changed: () => void) {
     this.#files = files;
     this.#milliseconds = milliseconds;
     this.#changed = changed;
-    this.#look();
+    this.#loaded = files().map((file) => {
+      try {
+        return lookOf(file, statSync(pathOf(file)));
+      } catch {
+        return lookOf(file);
+      }
+    }).join("\n");
+    this.#wait();
   }
 
   /** Looks no more. */
@@ -29,26 +38,31 @@ export class FileWatch {
   }
 
   async #look(): Promise<void> {
-    const looks = (await Promise.all(this.#files().map(lookOf))).join("\n");
+    // What is missing may come back.
+    const looking = this.#files().map((file) =>
+      stat(pathOf(file)).then((stats) => lookOf(file, stats), () => lookOf(file))
+    );
+    const looks = (await Promise.all(looking)).join("\n");
     if (this.#isClosed) return;
-    this.#loaded ??= looks;
     // A certificate and its key are not written at once: what is in motion is left alone.
     if (looks !== this.#loaded && looks === this.#latest) {
       this.#loaded = looks;
       this.#changed();
     }
     this.#latest = looks;
+    this.#wait();
+  }
+
+  #wait(): void {
     this.#timer = setTimeout(() => this.#look(), this.#milliseconds);
     this.#timer.unref();
   }
 }
 
-async function lookOf(file: string): Promise<string> {
-  try {
-    const { mtimeMs, size, ino } = await stat(file.startsWith("file:") ? new URL(file) : file);
-    return `${file} ${mtimeMs} ${size} ${ino}`;
-  } catch {
-    // It may come back.
-    return `${file} missing`;
-  }
+function pathOf(file: string): string | URL {
+  return file.startsWith("file:") ? new URL(file) : file;
+}
+
+function lookOf(file: string, stats?: Stats): string {
+  return stats ? `${file} ${stats.mtimeMs} ${stats.size} ${stats.ino}` : `${file} missing`;
 }

@@ -74,6 +74,7 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
   let watching: FileWatch | undefined;
   let tls: TlsServer;
   try {
+    if (watch !== false && contexts) watching = watchOf(contexts, watch === true ? 1000 : watch, onError);
     tls = new TlsServer({
       ...options,
       context,
@@ -85,8 +86,8 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
       }),
     });
     await tls.listen(port, hostname, reusePort);
-    if (watch !== false && contexts) watching = watchOf(contexts, watch === true ? 1000 : watch, onError);
   } catch (error) {
+    watching?.close();
     contexts?.dispose();
     throw error;
   }
