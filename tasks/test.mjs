@@ -1,17 +1,18 @@
-// `npm test [filter…] [--runtime deno|bun|node24|node26]…`: every tests/*_test.ts on every runtime.
+// `npm test [filter…] [--runtime deno|bun|node24|node26]… [--jobs N]`: every tests/*_test.ts on every runtime, as many
+// files at once as there are cores.
 //
 // `--through PROGRAM` starts each runtime by another program, such as one that .ci/openssl-versions makes.
 //
 // Each file runs in a process of its own: a crash of libssl takes the whole process, and must not take other results.
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { findRuntime, root, runtimeNames, runtimeVariables } from "./runtimes.mjs";
 import { setUpOrExit } from "./setup.mjs";
 import { runTestFile, startRuntime } from "./test_file.mjs";
 
-const { filters, names, through } = parseArguments(process.argv.slice(2));
+const { filters, names, through, jobs } = parseArguments(process.argv.slice(2));
 await setUpOrExit();
 
 const files = readdirSync(join(root, "tests"))
@@ -28,62 +29,70 @@ const environment = {
 };
 delete environment.FORCE_COLOR;
 
-const rows = [];
 /** What the tests themselves say that they did not test, because a program is missing. */
 const leftOut = new Set();
+const began = performance.now();
+let rows;
 try {
-  for (const name of names) rows.push(await testRuntime(name));
+  rows = await Promise.all(names.map(findRow));
+  await runAll(rows.flatMap((row) => row.runtime ? files.map((file) => ({ row, file })) : []));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-const total = { passed: sum("passed"), failed: sum("failed") };
 printTable();
 for (const line of leftOut) console.log(line);
-console.log(`${total.passed} passed, ${total.failed} failed`);
-process.exitCode = total.failed > 0 ? 1 : 0;
+console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
+process.exitCode = sum("failed") > 0 ? 1 : 0;
 
 function parseArguments(parameters) {
   const filters = [];
   const names = [];
   let through;
+  let jobs = availableParallelism();
   for (let index = 0; index < parameters.length; index++) {
     const parameter = parameters[index];
     if (!parameter.startsWith("-")) filters.push(basename(parameter));
     else if (parameter === "--runtime" && runtimeNames.includes(parameters[index + 1])) names.push(parameters[++index]);
     else if (parameter === "--through" && parameters[index + 1]) through = parameters[++index];
+    else if (parameter === "--jobs" && Number(parameters[index + 1]) >= 1) jobs = Number(parameters[++index]);
     else {
-      console.error(`Usage: npm test -- [part of a file name]… [--runtime ${runtimeNames.join("|")}]…`);
+      console.error(`Usage: npm test -- [part of a file name]… [--runtime ${runtimeNames.join("|")}]… [--jobs N]`);
       process.exit(2);
     }
   }
-  return { filters, names: names.length > 0 ? names : runtimeNames, through };
+  return { filters, names: names.length > 0 ? names : runtimeNames, through, jobs };
 }
 
-async function testRuntime(name) {
+/** A runtime's row of the table. Without `runtime` where nothing can run on it, which counts as a failure. */
+async function findRow(name) {
   const row = { title: name, openssl: "-", passed: 0, failed: 0, skipped: 0, seconds: 0 };
-  const started = performance.now();
   try {
-    const runtime = { ...findRuntime(name), through };
-    row.title = runtime.title;
-    row.openssl = await opensslOf(runtime);
-    console.log(`\n${row.title} on ${row.openssl}`);
     if (files.length === 0) {
       throw new Error(`No test file: nothing in tests/ is named like ${filters.join(" ") || "*_test.ts"}`);
     }
-    for (const file of files) {
-      const result = await runTestFile(runtime, file, { folder, environment });
-      row.passed += result.passed;
-      row.failed += result.failed;
-      row.skipped += result.skipped;
-      for (const line of result.leftOut) leftOut.add(line);
-      printResult(file, result, runtime);
-    }
+    const runtime = { ...findRuntime(name), through };
+    row.title = runtime.title;
+    row.openssl = await opensslOf(runtime);
+    row.runtime = runtime;
   } catch (error) {
     row.failed++;
     console.log(`\nFAILED ${row.title}: ${error.message}`);
   }
-  row.seconds = (performance.now() - started) / 1000;
   return row;
+}
+
+/** Runs all of it, so many at once, in order. */
+async function runAll(tests) {
+  const waiting = tests.values();
+  let done = 0;
+  await Promise.all(Array.from({ length: jobs }, async () => {
+    for (const { row, file } of waiting) {
+      const result = await runTestFile(row.runtime, file, { folder, environment });
+      for (const what of ["passed", "failed", "skipped", "seconds"]) row[what] += result[what];
+      for (const line of result.leftOut) leftOut.add(line);
+      printResult(row, file, result, `${String(++done).padStart(String(tests.length).length)}/${tests.length}`);
+    }
+  }));
 }
 
 /** The version of the OpenSSL that the tests will run on. Where there is none, the tests say why. */
@@ -94,12 +103,15 @@ async function opensslOf(runtime) {
   return code === 0 && version ? `OpenSSL ${version}` : "no OpenSSL";
 }
 
-function printResult(file, { passed, failed, skipped, seconds, problem, output }, runtime) {
+function printResult(row, file, { passed, failed, skipped, seconds, problem, output }, progress) {
   const counts = [`${passed} passed`, failed > 0 && `${failed} FAILED`, skipped > 0 && `${skipped} skipped`];
+  const title = row.title.padEnd(Math.max(...rows.map(({ title }) => title.length)));
   const name = basename(file).padEnd(Math.max(...files.map((path) => basename(path).length)));
-  console.log(`  ${name}  ${seconds.toFixed(1).padStart(6)} s  ${counts.filter(Boolean).join(", ")}`);
+  console.log(
+    `${progress}  ${title}  ${name}  ${seconds.toFixed(1).padStart(6)} s  ${counts.filter(Boolean).join(", ")}`,
+  );
   if (failed === 0) return;
-  console.log(`\nFAILED ${file} on ${runtime.title}${problem ? `: ${problem}` : ""}`);
+  console.log(`\nFAILED ${file} on ${row.title}${problem ? `: ${problem}` : ""}`);
   for (const line of output) console.log(`| ${line}`);
   console.log();
 }
@@ -120,5 +132,5 @@ function printTable() {
   const pad = (text, column) => column < 2 ? text.padEnd(widths[column]) : text.padStart(widths[column]);
   console.log();
   for (const line of [head, ...lines]) console.log(line.map(pad).join("  "));
-  console.log();
+  console.log(`\nIn all ${((performance.now() - began) / 60_000).toFixed(1)} minutes, ${jobs} at once\n`);
 }
