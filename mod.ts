@@ -67,6 +67,8 @@ export type { NodeTlsContextOptions, NodeTlsServerOptions, Pem } from "./server/
 export type { ServerStats } from "./server/server_stats.ts";
 export type { TlsFacts } from "./server/tls_facts.ts";
 export type { ServerCertificates, TlsServerOptions } from "./server/tls_server_options.ts";
+export { NodeTlsSocket } from "./server/node_tls_socket.ts";
+export type { EphemeralKey } from "./ssl/connection_details.ts";
 export { TlsDuplex } from "./server/tls_duplex.ts";
 export type { ConnectionHandler, TlsSocket, TlsSocketHandlers } from "./server/tls_socket.ts";
 export type { WebStreams } from "./server/web_streams.ts";

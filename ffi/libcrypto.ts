@@ -54,6 +54,20 @@ export const libcrypto = {
   EVP_PKEY_keygen: { parameters: ["pointer", "buffer"], result: "i32" },
   // void EVP_PKEY_free(EVP_PKEY *key)
   EVP_PKEY_free: { parameters: ["pointer"], result: "void" },
+  // int EVP_PKEY_id(const EVP_PKEY *pkey)
+  EVP_PKEY_id: { parameters: ["pointer"], result: "i32", until: 0x30000000 },
+  // int EVP_PKEY_get_id(const EVP_PKEY *pkey)
+  EVP_PKEY_get_id: { parameters: ["pointer"], result: "i32", since: 0x30000000 },
+  // int EVP_PKEY_bits(const EVP_PKEY *pkey)
+  EVP_PKEY_bits: { parameters: ["pointer"], result: "i32", until: 0x30000000 },
+  // int EVP_PKEY_get_bits(const EVP_PKEY *pkey)
+  EVP_PKEY_get_bits: { parameters: ["pointer"], result: "i32", since: 0x30000000 },
+  // const char *OBJ_nid2sn(int n)
+  OBJ_nid2sn: { parameters: ["i32"], result: "pointer" },
+  // int OPENSSL_sk_num(const OPENSSL_STACK *st)
+  OPENSSL_sk_num: { parameters: ["pointer"], result: "i32" },
+  // void *OPENSSL_sk_value(const OPENSSL_STACK *st, int i)
+  OPENSSL_sk_value: { parameters: ["pointer", "i32"], result: "pointer" },
   // const EVP_MD *EVP_sha256(void)
   EVP_sha256: { parameters: [], result: "pointer" },
 
@@ -125,6 +139,14 @@ export const libcrypto = {
 
   // int X509_STORE_add_cert(X509_STORE *store, X509 *x)
   X509_STORE_add_cert: { parameters: ["pointer", "pointer"], result: "i32" },
+  // X509_STORE_CTX *X509_STORE_CTX_new(void)
+  X509_STORE_CTX_new: { parameters: [], result: "pointer" },
+  // void X509_STORE_CTX_free(X509_STORE_CTX *ctx)
+  X509_STORE_CTX_free: { parameters: ["pointer"], result: "void" },
+  // int X509_STORE_CTX_init(X509_STORE_CTX *ctx, X509_STORE *trust_store, X509 *target, STACK_OF(X509) *untrusted)
+  X509_STORE_CTX_init: { parameters: ["pointer", "pointer", "pointer", "pointer"], result: "i32" },
+  // int X509_STORE_CTX_get1_issuer(X509 **issuer, X509_STORE_CTX *ctx, X509 *x)
+  X509_STORE_CTX_get1_issuer: { parameters: ["buffer", "pointer", "pointer"], result: "i32" },
   // int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM *param, const char *ipasc)
   X509_VERIFY_PARAM_set1_ip_asc: { parameters: ["pointer", "buffer"], result: "i32" },
   // const char *X509_verify_cert_error_string(long n)

@@ -144,6 +144,8 @@ export const libssl = {
   SSL_set1_host: { parameters: ["pointer", "buffer"], result: "i32" },
   // X509_VERIFY_PARAM *SSL_get0_param(SSL *ssl)
   SSL_get0_param: { parameters: ["pointer"], result: "pointer" },
+  // int SSL_is_server(const SSL *ssl)
+  SSL_is_server: { parameters: ["pointer"], result: "i32" },
   // int SSL_version(const SSL *ssl)
   SSL_version: { parameters: ["pointer"], result: "i32" },
   // const SSL_CIPHER *SSL_get_current_cipher(const SSL *ssl)
@@ -180,6 +182,19 @@ export const libssl = {
   SSL_get1_peer_certificate: { parameters: ["pointer"], result: "pointer", since: 0x30000000 },
   // X509 *SSL_get_peer_certificate(const SSL *ssl)
   SSL_get_peer_certificate: { parameters: ["pointer"], result: "pointer", until: 0x30000000 },
+
+  // STACK_OF(X509) *SSL_get_peer_cert_chain(const SSL *ssl): lent
+  SSL_get_peer_cert_chain: { parameters: ["pointer"], result: "pointer" },
+  // size_t SSL_get_finished(const SSL *ssl, void *buf, size_t count)
+  SSL_get_finished: { parameters: ["pointer", "buffer", "size"], result: "size" },
+  // size_t SSL_get_peer_finished(const SSL *ssl, void *buf, size_t count)
+  SSL_get_peer_finished: { parameters: ["pointer", "buffer", "size"], result: "size" },
+  // int SSL_get_shared_sigalgs(SSL *s, int idx, int *psign, int *phash, int *psignhash, unsigned char *rsig,
+  //   unsigned char *rhash)
+  SSL_get_shared_sigalgs: {
+    parameters: ["pointer", "i32", "buffer", "buffer", "pointer", "pointer", "pointer"],
+    result: "i32",
+  },
 
   // size_t SSL_client_hello_get0_session_id(SSL *s, const unsigned char **out)
   SSL_client_hello_get0_session_id: { parameters: ["pointer", "buffer"], result: "size" },
@@ -224,6 +239,8 @@ export const libssl = {
   SSL_SESSION_get0_hostname: { parameters: ["pointer"], result: "pointer" },
   // void SSL_SESSION_get0_alpn_selected(const SSL_SESSION *s, const unsigned char **alpn, size_t *len)
   SSL_SESSION_get0_alpn_selected: { parameters: ["pointer", "buffer", "buffer"], result: "void" },
+  // void SSL_SESSION_get0_ticket(const SSL_SESSION *s, const unsigned char **tick, size_t *len): lent
+  SSL_SESSION_get0_ticket: { parameters: ["pointer", "buffer", "buffer"], result: "void" },
   // unsigned long SSL_SESSION_get_ticket_lifetime_hint(const SSL_SESSION *s)
   SSL_SESSION_get_ticket_lifetime_hint: { parameters: ["pointer"], result: "long" },
   // uint32_t SSL_SESSION_get_max_early_data(const SSL_SESSION *s)

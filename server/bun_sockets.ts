@@ -1,5 +1,12 @@
 import { isIP } from "node:net";
-import type { Address, RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
+import {
+  type Address,
+  onAllAddresses,
+  type RawListener,
+  type RawSocket,
+  type RawSocketEvents,
+  type SocketAdapter,
+} from "./raw_socket.ts";
 
 // The part of Bun's namespace used here, declared so that this file type-checks in every runtime's tools.
 interface BunTcpSocket {
@@ -14,6 +21,9 @@ interface BunTcpSocket {
   pause(): void;
   resume(): void;
   setNoDelay(noDelay: boolean): void;
+  setKeepAlive(enable: boolean, milliseconds: number): void;
+  ref(): void;
+  unref(): void;
 }
 interface BunSocketHandler {
   binaryType: "uint8array";
@@ -29,8 +39,15 @@ interface BunOptions {
   allowHalfOpen: true;
   socket: BunSocketHandler;
 }
+interface BunListener {
+  readonly hostname: string;
+  readonly port: number;
+  stop(): void;
+  ref(): void;
+  unref(): void;
+}
 interface BunNamespace {
-  listen(options: BunOptions & Address): { hostname: string; port: number; stop(): void };
+  listen(options: BunOptions & Address): BunListener;
   connect(options: BunOptions & (Address | { readonly unix: string })): Promise<unknown>;
 }
 
@@ -38,16 +55,18 @@ const bun = (globalThis as { Bun?: BunNamespace }).Bun!;
 
 /** Bun.listen and Bun.connect. */
 export const bunSockets: SocketAdapter = {
-  listen(address, accept) {
-    return Promise.resolve().then(() => {
-      const listener = bun.listen({ ...address, allowHalfOpen: true, socket: handler(accept) });
-      return {
-        // Bun says "localhost" for 127.0.0.1.
-        hostname: isIP(address.hostname) ? address.hostname : listener.hostname,
-        port: listener.port,
-        close: () => listener.stop(),
-      } satisfies RawListener;
-    });
+  listen({ hostname, ...rest }, accept) {
+    const listen = (hostname: string) =>
+      bun.listen({ ...rest, hostname, allowHalfOpen: true, socket: handler(accept) });
+    const listener = hostname === undefined ? onAllAddresses(listen) : listen(hostname);
+    return {
+      // Bun says "localhost" for 127.0.0.1.
+      hostname: hostname !== undefined && isIP(hostname) ? hostname : listener.hostname,
+      port: listener.port,
+      close: () => listener.stop(),
+      ref: () => listener.ref(),
+      unref: () => listener.unref(),
+    } satisfies RawListener;
   },
   async connect(address, opened) {
     await bun.connect({ ...address, allowHalfOpen: true, socket: handler(opened) });
@@ -173,5 +192,17 @@ class BunSocket implements RawSocket {
 
   resume(): void {
     if (!this.#closed) this.#socket.resume();
+  }
+
+  setKeepAlive(enable: boolean, milliseconds: number): void {
+    if (!this.#closed) this.#socket.setKeepAlive(enable, milliseconds);
+  }
+
+  ref(): void {
+    if (!this.#closed) this.#socket.ref();
+  }
+
+  unref(): void {
+    if (!this.#closed) this.#socket.unref();
   }
 }

@@ -7,9 +7,14 @@ export function unreachableError(where: string, cause: unknown): Error {
   const { errors = [cause] } = cause as { errors?: unknown[] };
   const all = errors as { code?: string; name?: string; message?: string }[];
   const text = all.map(({ code, name, message }) => `${code} ${name} ${message}`).join();
-  return new Error(`Cannot connect to ${where}: ${reasonOf(text) ?? all.map(({ message }) => message).join("; ")}`, {
-    cause,
-  });
+  const message = `Cannot connect to ${where}: ${reasonOf(text) ?? all.map(({ message }) => message).join("; ")}`;
+  return withCodeOf(new Error(message, { cause }), cause);
+}
+
+/** Gives an error the code of the one that it comes of. */
+function withCodeOf(error: Error, cause: unknown): Error {
+  const { code } = cause as { code?: string };
+  return code === undefined ? error : Object.assign(error, { code });
 }
 
 function reasonOf(text: string): string | undefined {
@@ -46,7 +51,7 @@ function misnamed(where: string, serverName: string): string {
 /** The error for a handshake that failed: it says with whom, and what can be done. */
 export function handshakeError(where: string, serverName: string, error: Error, socket: TlsSocket): Error {
   if (!(error instanceof OpenSslError)) {
-    return new Error(`Cannot connect to ${where}: ${lowerFirst(error.message)}`, { cause: error });
+    return withCodeOf(new Error(`Cannot connect to ${where}: ${lowerFirst(error.message)}`, { cause: error }), error);
   }
   const isVerification = error.errors.some(({ reason }) => reason === "certificate verify failed");
   const remedy = isVerification && !socket.isClosed ? remedies[socket.verifyResult.code] : undefined;

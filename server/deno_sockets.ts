@@ -1,4 +1,11 @@
-import type { Address, RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
+import {
+  type Address,
+  onAllAddresses,
+  type RawListener,
+  type RawSocket,
+  type RawSocketEvents,
+  type SocketAdapter,
+} from "./raw_socket.ts";
 
 // The part of Deno's namespace used here, declared so that this file type-checks in every runtime's tools.
 interface DenoConnection {
@@ -9,11 +16,16 @@ interface DenoConnection {
   closeWrite(): Promise<void>;
   close(): void;
   setNoDelay(noDelay: boolean): void;
+  setKeepAlive(enable: boolean): void;
+  ref(): void;
+  unref(): void;
 }
 interface DenoListener {
   readonly addr: { hostname: string; port: number };
   accept(): Promise<DenoConnection>;
   close(): void;
+  ref(): void;
+  unref(): void;
 }
 interface DenoNamespace {
   listen(options: Address): DenoListener;
@@ -28,21 +40,21 @@ const mostRead = 256 * 1024;
 
 /** Deno.listen and Deno.connect. */
 export const denoSockets: SocketAdapter = {
-  listen(address, accept) {
-    // Not async: it either listens now or throws, and the caller gets a rejection for it.
-    return Promise.resolve().then(() => {
-      const listener = deno.listen({ ...address });
-      const ended = acceptAll(listener, accept);
-      return {
-        hostname: listener.addr.hostname,
-        port: listener.addr.port,
-        close: () => {
-          listener.close();
-          // The port is held until the accept that was under way is over.
-          return ended;
-        },
-      } satisfies RawListener;
-    });
+  listen({ hostname, ...rest }, accept) {
+    const listen = (hostname: string) => deno.listen({ ...rest, hostname });
+    const listener = hostname === undefined ? onAllAddresses(listen) : listen(hostname);
+    const ended = acceptAll(listener, accept);
+    return {
+      hostname: listener.addr.hostname,
+      port: listener.addr.port,
+      close: () => {
+        listener.close();
+        // The port is held until the accept that was under way is over.
+        return ended;
+      },
+      ref: () => listener.ref(),
+      unref: () => listener.unref(),
+    } satisfies RawListener;
   },
   async connect(address, opened, signal) {
     const connection = await deno.connect({
@@ -202,5 +214,18 @@ class DenoSocket implements RawSocket {
     this.#paused = false;
     this.#wake?.();
     this.#wake = undefined;
+  }
+
+  /** Deno leaves the time to the system: two hours, mostly. */
+  setKeepAlive(enable: boolean, _milliseconds: number): void {
+    if (!this.#closed) this.#connection.setKeepAlive(enable);
+  }
+
+  ref(): void {
+    if (!this.#closed) this.#connection.ref();
+  }
+
+  unref(): void {
+    if (!this.#closed) this.#connection.unref();
   }
 }

@@ -37,7 +37,7 @@ export const limitNames: readonly string[] = [
 /** The limits with their defaults. Throws a RangeError for a number that is none. */
 export function limitsOf(options: ConnectionLimits): Required<ConnectionLimits> {
   const { handshakeTimeout = 10_000, idleTimeout = 120_000, maxConnections = 10_000, maxHandshakes = 1_000 } = options;
-  const { maxConnectionsPerAddress = maxConnections, maxBufferedBytes = 16 * 1024 * 1024 } = options;
+  const { maxConnectionsPerAddress = Infinity, maxBufferedBytes = 16 * 1024 * 1024 } = options;
   requireMilliseconds("a handshake", handshakeTimeout);
   if (idleTimeout !== 0) requireMilliseconds("bytes on a connection", idleTimeout);
   const counts = { maxConnections, maxConnectionsPerAddress, maxHandshakes, maxBufferedBytes };

@@ -6,7 +6,8 @@ import { ServeInfo } from "./fetch_handler.ts";
 import { handOver } from "./http_connections.ts";
 import type { HttpServer, HttpServerParts } from "./http_server.ts";
 import { lateHeads } from "./late_heads.ts";
-import { factsOf, streamConnections, type TlsDuplex } from "./tls_duplex.ts";
+import { factsOf } from "./node_tls_socket.ts";
+import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import type { TlsSocket } from "./tls_socket.ts";
 
 /** The part of @hono/node-server used here. */

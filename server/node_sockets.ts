@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
 import type { RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
 
@@ -8,18 +8,18 @@ const large = 16 * 1024;
 
 /** node:net. */
 export const nodeSockets: SocketAdapter = {
-  listen(address, accept) {
+  listen({ hostname, port, reusePort = false }, accept) {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      new NodeSocket(socket).start(accept);
+    });
+    server.listen({ ...(hostname !== undefined && { host: hostname }), port, reusePort });
+    // Without a name Node listens at once. What goes wrong it tells later.
+    if (server.listening) return listenerOf(server);
     return new Promise<RawListener>((resolve, reject) => {
-      const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-        new NodeSocket(socket).start(accept);
-      });
       server.once("error", reject);
-      server.listen({ host: address.hostname, port: address.port, reusePort: address.reusePort ?? false }, () => {
+      server.once("listening", () => {
         server.off("error", reject);
-        // Too many open files, say: the connections that are there go on.
-        server.on("error", () => {});
-        const { address: hostname, port } = server.address() as { address: string; port: number };
-        resolve({ hostname, port, close: () => void server.close() });
+        resolve(listenerOf(server));
       });
     });
   },
@@ -38,6 +38,19 @@ export const nodeSockets: SocketAdapter = {
     });
   },
 };
+
+function listenerOf(server: Server): RawListener {
+  // Too many open files, say: the connections that are there go on.
+  server.on("error", () => {});
+  const { address: hostname, port } = server.address() as { address: string; port: number };
+  return {
+    hostname,
+    port,
+    close: () => void server.close(),
+    ref: () => void server.ref(),
+    unref: () => void server.unref(),
+  };
+}
 
 class NodeSocket implements RawSocket {
   readonly #socket: Socket;
@@ -118,5 +131,17 @@ class NodeSocket implements RawSocket {
 
   resume(): void {
     this.#socket.resume();
+  }
+
+  setKeepAlive(enable: boolean, milliseconds: number): void {
+    this.#socket.setKeepAlive(enable, milliseconds);
+  }
+
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  unref(): void {
+    this.#socket.unref();
   }
 }

@@ -16,6 +16,11 @@ export interface RawSocket {
   /** Stops, and starts again, the flow of `data`. */
   pause(): void;
   resume(): void;
+  /** Whether the system asks now and then if the other side is there, first after this many milliseconds of silence. */
+  setKeepAlive(enable: boolean, milliseconds: number): void;
+  /** Whether the socket keeps the program alive. It does at first. */
+  ref(): void;
+  unref(): void;
 }
 
 /** What a TCP socket calls. */
@@ -43,6 +48,28 @@ export interface RawListener {
   readonly port: number;
   /** Stops listening. Connections go on. Done when the port is free. */
   close(): void | Promise<void>;
+  /** Whether it keeps the program alive. It does at first. */
+  ref(): void;
+  unref(): void;
+}
+
+/** Where to listen. */
+export interface ListenAddress extends Omit<Address, "hostname"> {
+  /** Left out, all of this machine's addresses: of IPv6 and IPv4, or of IPv4 alone where there is no IPv6. */
+  readonly hostname?: string | undefined;
+}
+
+/** Listens on all of this machine's addresses, where the runtime does not do it by itself. */
+export function onAllAddresses<T>(listen: (hostname: string) => T): T {
+  try {
+    return listen("::");
+  } catch (error) {
+    try {
+      return listen("0.0.0.0");
+    } catch {
+      throw error;
+    }
+  }
 }
 
 /** Where to listen or to connect to. */
@@ -55,8 +82,14 @@ export interface Address {
 
 /** One runtime's sockets. */
 export interface SocketAdapter {
-  /** Listens. `accept` is called with each new socket and answers what it is to call. */
-  listen(address: Address, accept: (socket: RawSocket) => RawSocketEvents): Promise<RawListener>;
+  /**
+   * Listens: at once where no name has to be looked up, and where the runtime can. `accept` is called with each new
+   * socket and answers what it is to call.
+   */
+  listen(
+    address: ListenAddress,
+    accept: (socket: RawSocket) => RawSocketEvents,
+  ): RawListener | Promise<RawListener>;
   /**
    * Connects. `opened` is called when the socket is there and answers what it is to call. Where the runtime can, the
    * signal ends the attempt; where not, `opened` may be called after it.

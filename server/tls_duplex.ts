@@ -1,13 +1,7 @@
 import { Buffer } from "node:buffer";
-import type { X509Certificate } from "node:crypto";
-import { isIPv6 } from "node:net";
-import { Duplex } from "node:stream";
 import { clearTimeout, setTimeout } from "node:timers";
-import type { PeerCertificate } from "node:tls";
-import type { CipherNames } from "../ssl/connection.ts";
-import type { ProtocolVersion } from "../ssl/protocol.ts";
-import { type TlsFacts, tlsFacts } from "./tls_facts.ts";
-import { type ConnectionHandler, connectionOf, type TlsSocket, type TlsSocketHandlers } from "./tls_socket.ts";
+import { NodeTlsSocket } from "./node_tls_socket.ts";
+import type { ConnectionHandler, TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
 import { type WebStreams, webStreams } from "./web_streams.ts";
 
 /** What is encrypted at a time: seven records, which go out in one piece, and not more before a slow peer takes it. */
@@ -15,8 +9,6 @@ const partLength = 7 * 16_384;
 
 /** What makes each connection a stream. For listen() and connect(). */
 export let streamConnections: (onStream: (stream: TlsDuplex) => void) => ConnectionHandler;
-/** What was noted of a stream's connection. */
-export let factsOf: (stream: TlsDuplex) => TlsFacts;
 
 /**
  * A TLS connection as a node:stream Duplex, which node:http, node:http2 and the frameworks on them accept as a
@@ -35,32 +27,20 @@ export let factsOf: (stream: TlsDuplex) => TlsFacts;
  * await using server = await listen({ ...selfSigned(), hostname: "127.0.0.1" }, (stream) => void stream.pipe(stream));
  * ```
  */
-export class TlsDuplex extends Duplex {
-  /** The socket below. */
-  readonly tls: TlsSocket;
-  /** The other side's IP address. */
-  readonly remoteAddress: string;
-  /** The other side's port. */
-  readonly remotePort: number;
+export class TlsDuplex extends NodeTlsSocket {
   /** After how many idle milliseconds `timeout` is emitted; 0 for never. See {@linkcode TlsDuplex.setTimeout}. */
   timeout = 0;
-  readonly #facts: TlsFacts;
   #bytesRead = 0;
   #bytesWritten = 0;
   #drained: ((error?: Error | null) => void) | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
 
   private constructor(tls: TlsSocket) {
-    super({ allowHalfOpen: true });
-    this.tls = tls;
-    this.remoteAddress = tls.remoteAddress;
-    this.remotePort = tls.remotePort;
-    this.#facts = tlsFacts(tls);
+    super(tls, { allowHalfOpen: true });
     this.on("error", () => {});
   }
 
   static {
-    factsOf = (stream) => stream.#facts;
     streamConnections = (onStream) => (socket) => {
       const stream = new TlsDuplex(socket);
       onStream(stream);
@@ -82,119 +62,6 @@ export class TlsDuplex extends Duplex {
     };
   }
 
-  /** True, as node:tls has it: frameworks look at it. */
-  get encrypted(): true {
-    return true;
-  }
-
-  /** Whether the other side showed a certificate, and it was verified. */
-  get authorized(): boolean {
-    return this.#facts.authorized;
-  }
-
-  /**
-   * Why the other side's certificate was not verified, as OpenSSL and node:tls name it: `DEPTH_ZERO_SELF_SIGNED_CERT`.
-   * Null if it was, and if none was asked for.
-   */
-  get authorizationError(): string | null {
-    return this.#facts.authorizationError;
-  }
-
-  /** The application protocol (ALPN) that was agreed on: `h2`. False if there is none. */
-  get alpnProtocol(): string | false {
-    return this.#facts.alpnProtocol ?? false;
-  }
-
-  /** The server name (SNI) that the client asked for. False if there is none. */
-  get servername(): string | false {
-    return this.#facts.serverName ?? false;
-  }
-
-  /** The protocol that was negotiated: `TLSv1.3`. */
-  getProtocol(): ProtocolVersion {
-    return this.#facts.protocol;
-  }
-
-  /** The cipher suite that was negotiated. */
-  getCipher(): CipherNames {
-    return { ...this.#facts.cipher };
-  }
-
-  /** Whether the handshake resumed a session. */
-  isSessionReused(): boolean {
-    return this.#facts.isResumed;
-  }
-
-  /**
-   * The certificate that the other side showed, in the form that node:tls has had from its beginning. An empty object
-   * if it showed none. `detailed` changes nothing but for a self-signed one, as the chain is not kept.
-   */
-  getPeerCertificate(detailed = false): PeerCertificate {
-    const certificate = this.#facts.peerCertificate?.toLegacyObject();
-    // What node:tls answers then as well, whatever its types say.
-    if (!certificate) return {} as PeerCertificate;
-    const { pubkey } = certificate;
-    // Deno's is a plain Uint8Array.
-    if (pubkey && !Buffer.isBuffer(pubkey)) certificate.pubkey = Buffer.from(pubkey);
-    if (!detailed || !this.#facts.peerCertificate!.checkIssued(this.#facts.peerCertificate!)) return certificate;
-    return Object.assign(certificate, { issuerCertificate: certificate });
-  }
-
-  /** The certificate that the other side showed. */
-  getPeerX509Certificate(): X509Certificate | undefined {
-    return this.#facts.peerCertificate;
-  }
-
-  /** The session in DER, a secret. Undefined if there is none, and once the connection is closed. */
-  getSession(): Buffer | undefined {
-    if (this.tls.isClosed) return undefined;
-    const session = this.tls.session();
-    try {
-      return session && Buffer.from(session.toDer());
-    } finally {
-      session?.dispose();
-    }
-  }
-
-  /**
-   * Key material that both ends derive alike, to bind something to this connection.
-   *
-   * @param length how many bytes
-   * @param label the purpose, as registered with IANA
-   * @param context what it is bound to beside
-   * @throws {ReleasedError} once the connection is closed
-   * @see SSL_export_keying_material(3)
-   */
-  exportKeyingMaterial(length: number, label: string, context?: Uint8Array): Buffer {
-    return Buffer.from(connectionOf(this.tls).exportKeyingMaterial(length, label, context));
-  }
-
-  /** `IPv4` or `IPv6`: what {@linkcode TlsDuplex.remoteAddress} is. */
-  get remoteFamily(): "IPv4" | "IPv6" {
-    return family(this.remoteAddress);
-  }
-
-  /** This side's IP address. Undefined once the connection is closed. */
-  get localAddress(): string | undefined {
-    return this.tls.isClosed ? undefined : this.tls.localAddress;
-  }
-
-  /** This side's port. Undefined once the connection is closed. */
-  get localPort(): number | undefined {
-    return this.tls.isClosed ? undefined : this.tls.localPort;
-  }
-
-  /** `IPv4` or `IPv6`: what {@linkcode TlsDuplex.localAddress} is. */
-  get localFamily(): "IPv4" | "IPv6" | undefined {
-    return this.localAddress === undefined ? undefined : family(this.localAddress);
-  }
-
-  /** This side's address and port. An empty object once the connection is closed. */
-  address(): { address?: string; family?: string; port?: number } {
-    const { localAddress: address, localFamily: family, localPort: port } = this;
-    return address && family && port ? { address, family, port } : {};
-  }
-
   /** How many bytes of plaintext have come. */
   get bytesRead(): number {
     return this.#bytesRead;
@@ -205,53 +72,12 @@ export class TlsDuplex extends Duplex {
     return this.#bytesWritten;
   }
 
-  /** False: a connection comes with its handshake done. */
-  get connecting(): false {
-    return false;
-  }
-
-  /** False, as {@linkcode TlsDuplex.connecting}. */
-  get pending(): false {
-    return false;
-  }
-
-  /** False, as {@linkcode TlsDuplex.connecting}. */
-  get secureConnecting(): false {
-    return false;
-  }
-
-  /** Which ways are open. */
-  get readyState(): "open" | "readOnly" | "writeOnly" | "closed" {
-    if (this.readable) return this.writable ? "open" : "readOnly";
-    return this.writable ? "writeOnly" : "closed";
-  }
-
   /**
    * Ends this side when all that was written is sent. The connection is closed when the other side ends as well, which
    * it has a few seconds for.
    */
   destroySoon(): void {
     this.end();
-  }
-
-  /** Does nothing: nothing is delayed as it is. */
-  setNoDelay(_noDelay?: boolean): this {
-    return this;
-  }
-
-  /** Does nothing: that is left to the system's settings. */
-  setKeepAlive(_enable?: boolean, _initialDelay?: number): this {
-    return this;
-  }
-
-  /** Does nothing: an open connection keeps the program alive. */
-  ref(): this {
-    return this;
-  }
-
-  /** Does nothing: an open connection keeps the program alive. */
-  unref(): this {
-    return this;
   }
 
   /**
@@ -339,10 +165,6 @@ export class TlsDuplex extends Duplex {
     if (this.#drained) this.#goOn(error ?? closedError());
     done(error);
   }
-}
-
-function family(address: string): "IPv4" | "IPv6" {
-  return isIPv6(address) ? "IPv6" : "IPv4";
 }
 
 function closedError(): Error {

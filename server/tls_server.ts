@@ -3,6 +3,7 @@ import { Deadlines } from "../cache/deadlines.ts";
 import type { MaybePromise } from "../cache/session_store.ts";
 import { SslConnection } from "../ssl/connection.ts";
 import type { SslContext } from "../ssl/context.ts";
+import { codedError } from "./coded_error.ts";
 import { type ConnectionLimits, limitsOf } from "./limits.ts";
 import { listenError } from "./listen_error.ts";
 import { ignoredSocket, type RawListener, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
@@ -26,6 +27,10 @@ export interface TlsServerParts extends ConnectionLimits {
   readonly onConnection: ConnectionHandler;
   readonly admit?: ((socket: TlsSocket) => MaybePromise<boolean>) | undefined;
   readonly onError: (error: Error, socket?: TlsSocket) => void;
+  /** Asked of each TCP connection that comes whether it may come in. */
+  readonly accepts?: (raw: RawSocket) => boolean;
+  /** Told of each that is closed at once, as there are too many. */
+  readonly onRefused?: (raw: RawSocket) => void;
 }
 
 /** For how long the other sides may take to say goodbye when the whole server closes, in milliseconds. */
@@ -47,6 +52,8 @@ export class TlsServer {
   readonly #givenUp = new WeakSet<TlsSocket>();
   readonly #handshakes: Deadlines<TlsSocket>;
   readonly #closings = closingDeadlines();
+  /** How many connections there may be at once. */
+  maxConnections: number;
   #listener: RawListener | undefined;
   #clock: ReturnType<typeof setInterval> | undefined;
   #isClosing = false;
@@ -56,9 +63,11 @@ export class TlsServer {
     this.#parts = parts;
     this.#limits = limitsOf(parts);
     const { handshakeTimeout, maxBufferedBytes } = this.#limits;
+    this.maxConnections = this.#limits.maxConnections;
     this.#handshakes = new Deadlines(handshakeTimeout, (socket) => {
       this.#counts.handshakeTimeouts++;
-      socket.destroy(new Error(`The client did not finish its handshake in ${handshakeTimeout} ms`));
+      const message = `The client did not finish its handshake in ${handshakeTimeout} ms`;
+      socket.destroy(codedError(message, "ERR_TLS_HANDSHAKE_TIMEOUT"));
     });
     this.#owner = {
       role: "server",
@@ -82,18 +91,25 @@ export class TlsServer {
     };
   }
 
-  /** Starts to listen. */
-  async listen(port: number, hostname: string, reusePort: boolean): Promise<void> {
-    this.#listener = await socketsOfThisRuntime()
-      .listen({ hostname, port, ...(reusePort && { reusePort }) }, (raw) => this.#accept(raw))
-      .catch((cause) => {
-        throw listenError(hostname, port, cause);
-      });
+  /** Starts to listen, on all of this machine's addresses where there is no name. It does so at once if it can. */
+  async listen(port: number, hostname: string | undefined, reusePort: boolean): Promise<void> {
+    try {
+      const address = { hostname, port, ...(reusePort && { reusePort }) };
+      const listener = socketsOfThisRuntime().listen(address, (raw) => this.#accept(raw));
+      this.#listener = listener instanceof Promise ? await listener : listener;
+    } catch (cause) {
+      throw listenError(hostname ?? "all addresses", port, cause);
+    }
     const { idleTimeout } = this.#limits;
     if (idleTimeout === 0) return;
     // A look at all of them now and then costs less than a timer for each, set anew with each byte.
     this.#clock = setInterval(() => this.#look(), Math.ceil(idleTimeout / looks));
     this.#clock.unref();
+  }
+
+  /** Whether it listens. */
+  get isListening(): boolean {
+    return this.#listener !== undefined && !this.#isClosing;
   }
 
   /** The address that it listens on. */
@@ -104,6 +120,12 @@ export class TlsServer {
   /** The port that it listens on. */
   get port(): number {
     return this.#listener!.port;
+  }
+
+  /** Whether listening keeps the program alive. */
+  keepAlive(isKept: boolean): void {
+    if (isKept) this.#listener?.ref();
+    else this.#listener?.unref();
   }
 
   /** How many connections there are. */
@@ -163,7 +185,11 @@ export class TlsServer {
   #accept(raw: RawSocket): RawSocketEvents {
     if (this.#isClosing) return ignoredSocket(raw);
     this.#counts.accepted++;
-    if (this.#isTooMuch(raw.remoteAddress)) return ignoredSocket(raw);
+    if (this.#isTooMuch(raw.remoteAddress)) {
+      this.#parts.onRefused?.(raw);
+      return ignoredSocket(raw);
+    }
+    if (this.#parts.accepts?.(raw) === false) return ignoredSocket(raw);
     try {
       return startTls(raw, SslConnection.server(this.#parts.context()), this.#owner);
     } catch (error) {
@@ -178,8 +204,8 @@ export class TlsServer {
   }
 
   #isTooMuch(address: string): boolean {
-    const { maxConnections, maxConnectionsPerAddress, maxHandshakes } = this.#limits;
-    if (this.#sockets.size >= maxConnections) this.#counts.refusedConnections++;
+    const { maxConnectionsPerAddress, maxHandshakes } = this.#limits;
+    if (this.#sockets.size >= this.maxConnections) this.#counts.refusedConnections++;
     else if ((this.#perAddress.get(address) ?? 0) >= maxConnectionsPerAddress) this.#counts.refusedPerAddress++;
     else if (this.#handshakes.size >= maxHandshakes) this.#counts.refusedHandshakes++;
     else return false;

@@ -7,6 +7,7 @@ import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Session } from "../ssl/session.ts";
 import { Deadlines } from "../cache/deadlines.ts";
 import type { MaybePromise } from "../cache/session_store.ts";
+import { goneError } from "./coded_error.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
 
 /**
@@ -88,6 +89,9 @@ export let isEstablished: (socket: TlsSocket) => boolean;
 /** The connection below a socket, to be asked and not to be moved. For TlsDuplex. */
 export let connectionOf: (socket: TlsSocket) => SslConnection;
 
+/** The TCP socket below. For TlsDuplex. */
+export let rawOf: (socket: TlsSocket) => RawSocket;
+
 /**
  * One TLS connection over TCP, its handshake done. It comes from {@linkcode listen} or {@linkcode connect}.
  *
@@ -151,6 +155,7 @@ export class TlsSocket {
     lastActive = (socket) => socket.#lastActive;
     isEstablished = (socket) => socket.#established;
     connectionOf = (socket) => socket.#connection;
+    rawOf = (socket) => socket.#raw;
     giveUp = (socket) => {
       // Where both have said goodbye only the FIN is missing.
       const error = new Error(`The other side did not end the connection in ${closingTimeout} ms`);
@@ -584,7 +589,7 @@ export class TlsSocket {
     if (this.#failed) this.#raw.destroy();
     else if (this.#atTheDoor) return;
     else if (this.#established) this.#deliver();
-    else this.#fail(new Error("The other side closed the connection during the TLS handshake"));
+    else this.#fail(goneError());
   }
 
   /** The connection cannot go on. An alert may say so to the other side. */
@@ -617,7 +622,7 @@ export class TlsSocket {
     // A reset after both sides said goodbye is no error.
     if (!(this.#localEnded && this.#remoteEnded)) this.#error ??= error;
     if (!this.#established && !this.#failed && !this.#localEnded) {
-      this.#report(this.#error ?? new Error("The other side closed the connection during the TLS handshake"));
+      this.#report(this.#error ?? goneError());
     }
     try {
       // A peer that has vanished says nothing against its session: it is to stay good.

@@ -61,6 +61,8 @@ export let onConnectionEnd: (connection: SslConnection, action: () => void) => v
 export let readPlaintext: (connection: SslConnection) => Uint8Array | null | undefined;
 /** Whether it is lent to one callback, for an SSL that other code made. Nothing can be remembered of it. */
 export let isLentConnection: (connection: SslConnection) => boolean;
+/** The pointer, for a call that asks and moves nothing. For this library's own use. */
+export let connectionPointer: (connection: SslConnection) => Pointer;
 /** Has a client's connection offer a session, before its handshake begins. The session stays the caller's. */
 export let offerSession: (connection: SslConnection, session: Session) => void;
 
@@ -143,6 +145,7 @@ export class SslConnection {
   static {
     onConnectionEnd = (connection, action) => connection.#onEnd = action;
     isLentConnection = (connection) => !connection.#own;
+    connectionPointer = (connection) => connection.#alive();
     offerSession = (connection, session) => connection.#offer(session);
     readPlaintext = (connection) => connection.#read(scratch.length);
     wrappers.useContext = (connection, context) => connection.#useContext(context);

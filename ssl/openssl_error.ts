@@ -1,3 +1,4 @@
+import { errorCode } from "./error_code.ts";
 import { library } from "./library.ts";
 
 /** One entry of libcrypto's error queue. */
@@ -33,6 +34,11 @@ export class OpenSslError extends Error {
   override name = "OpenSslError";
   /** The error queue, oldest entry first. Empty where OpenSSL gave no reason. */
   readonly errors: readonly OpenSslErrorEntry[];
+  /**
+   * The oldest entry as node:tls names it: `ERR_SSL_NO_SHARED_CIPHER`, `ERR_OSSL_PEM_NO_START_LINE`. Undefined where
+   * OpenSSL gave no reason. The words are those of the OpenSSL that is used, which versions change now and then.
+   */
+  readonly code: string | undefined;
 
   /**
    * Use {@linkcode openSslError} to make one of the error queue.
@@ -43,6 +49,7 @@ export class OpenSslError extends Error {
   constructor(message: string, errors: readonly OpenSslErrorEntry[]) {
     super(message);
     this.errors = errors;
+    this.code = errors[0] && errorCode(errors[0]);
   }
 }
 
