@@ -74,7 +74,11 @@ function findRuntimes() {
   for (const name of runtimeNames) {
     try {
       const { title, path } = findRuntime(name);
-      found.push({ name, title, command: name === "deno" ? [path, "run", "-A", "--no-prompt"] : [path] });
+      found.push({
+        name,
+        title,
+        command: name === "deno" ? [path, "run", "-A", "--no-prompt", "--node-modules-dir=manual"] : [path],
+      });
     } catch (error) {
       trouble(new Trouble(error.message));
     }

@@ -27,7 +27,10 @@ import {
 } from "../mod.ts";
 
 const runtimes = {
-  Deno: { command: process.env.OPENSSL_SESSIONS_DENO ?? "deno", args: ["run", "-A", "--no-prompt"] },
+  Deno: {
+    command: process.env.OPENSSL_SESSIONS_DENO ?? "deno",
+    args: ["run", "-A", "--no-prompt", "--node-modules-dir=manual"],
+  },
   Bun: { command: process.env.OPENSSL_SESSIONS_BUN ?? "bun", args: [] },
 };
 type Runtime = keyof typeof runtimes;

@@ -2,13 +2,13 @@
 import { join } from "node:path";
 import process from "node:process";
 import { run } from "./run.mjs";
-import { findRuntime, root } from "./runtimes.mjs";
+import { findRuntime, installed } from "./runtimes.mjs";
 import { setUpOrExit } from "./setup.mjs";
 
 await setUpOrExit();
-const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+const tsc = join(installed, "typescript", "bin", "tsc");
 const steps = [
-  ["deno check", findRuntime("deno").path, ["check", "--quiet"]],
+  ["deno check", findRuntime("deno").path, ["check", "--quiet", "--node-modules-dir=manual"]],
   ["tsc, with the types of Node and Bun", findRuntime("node26").path, [tsc, "--noEmit", "--types", "node,bun"]],
 ];
 for (const [title, program, parameters] of steps) {

@@ -8,6 +8,9 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 /** The repository. */
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
+/** Where setup.mjs has npm put what tasks/package.json names. */
+export const installed = join(root, "tasks", "node_modules");
+
 const platform = `${process.platform}-${process.arch}`;
 const exe = process.platform === "win32" ? ".exe" : "";
 
@@ -28,10 +31,10 @@ export const runtimeNames = Object.keys(programs);
  * @throws if it is not installed, or does not start; the message says what to do
  */
 export function findRuntime(name) {
-  const path = join(root, "node_modules", `${name}-${platform}`, programs[name]);
+  const path = join(installed, `${name}-${platform}`, programs[name]);
   if (!existsSync(path)) {
     throw new Error(
-      `Cannot find ${name} at ${path}. Run "npm ci"; if it is still missing, package.json has no ${name} for ${platform}`,
+      `Cannot find ${name} at ${path}. Run "npm run setup"; if it is still missing, tasks/package.json has no ${name} for ${platform}`,
     );
   }
   const { status, signal, stdout, stderr, error } = spawnSync(path, ["--version"], { encoding: "utf8" });

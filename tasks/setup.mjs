@@ -1,36 +1,89 @@
-// Installs the npm packages, the runtimes among them, when they are missing or older than the lock file.
+// Installs what tasks/package.json names, the runtimes among it, when that is missing or not what the lock file says.
+//
+// It stands apart from the library's own package.json, so that whoever installs the library gets none of it. The folder
+// that npm makes is tasks/node_modules, and the repository's node_modules is a link to it: tests, examples and the
+// library itself find their packages there.
 import { spawn } from "node:child_process";
-import { existsSync, statSync, utimesSync } from "node:fs";
-import { join } from "node:path";
+import { createHash } from "node:crypto";
+import {
+  existsSync,
+  lstatSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join, relative, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { root } from "./runtimes.mjs";
+import { withLock } from "./lock.mjs";
+import { installed, root } from "./runtimes.mjs";
 
-const lock = join(root, "package-lock.json");
-// npm writes it at the end of an install.
-const installed = join(root, "node_modules", ".package-lock.json");
+const folder = join(root, "tasks");
+// What is installed, written when all of it is.
+const stamp = join(installed, ".set-up");
+const link = join(root, "node_modules");
 
-function isUpToDate() {
-  return existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs;
+/** Makes tasks/node_modules what tasks/package-lock.json says. Costs nothing when it is already. */
+export async function setUp() {
+  if (isInstalled() && isLinked()) return;
+  // Of two that begin at once, one installs and the other waits for it.
+  await withLock(join(folder, ".setting-up"), async () => {
+    if (!isInstalled()) await install();
+    if (!isLinked()) putLink();
+  });
 }
 
-/** Makes node_modules what package-lock.json says. Costs nothing when it is already. */
-export async function setUp() {
-  if (isUpToDate()) return;
+function wanted() {
+  const hash = createHash("sha256");
+  for (const name of ["package.json", "package-lock.json"]) hash.update(readFileSync(join(folder, name)));
+  return hash.digest("hex");
+}
+
+function isInstalled() {
+  try {
+    return readFileSync(stamp, "utf8") === wanted();
+  } catch {
+    return false;
+  }
+}
+
+function isLinked() {
+  try {
+    return resolve(root, readlinkSync(link)) === installed;
+  } catch {
+    return false;
+  }
+}
+
+async function install() {
   const started = Date.now();
   const seconds = () => `${Math.round((Date.now() - started) / 1000)} s`;
   const label = "Installing npm packages (Deno, Bun, Node 24, Node 26 among them)";
   const terminal = process.stdout.isTTY;
   process.stdout.write(`${label} …${terminal ? "" : "\n"}`);
   const ticker = terminal && setInterval(() => process.stdout.write(`\r${label} … ${seconds()}`), 1000);
-  // koffi alone has an install script, which builds what its binary packages have already.
-  const { code, output } = await npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+  // koffi alone has an install script, which builds what its binary packages have already. No program is linked into .bin: npm run would take its "node" for the one that is here.
+  const { code, output } = await npm(["ci", "--ignore-scripts", "--no-bin-links", "--no-audit", "--no-fund"]);
   clearInterval(ticker);
   if (terminal) process.stdout.write("\r\x1b[K");
   if (code !== 0) throw new Error(`Cannot install the npm packages: "npm ci" ended with ${code}\n${output.trimEnd()}`);
   console.log(`${terminal ? label : "Installed npm packages"}: ${seconds()}`);
-  const now = new Date();
-  utimesSync(installed, now, now);
+  writeFileSync(stamp, wanted());
+}
+
+/** Puts the link where it belongs, in the place of what an npm install of the library itself has left there. */
+function putLink() {
+  const old = join(folder, `.old-node_modules-${process.pid}`);
+  const isThere = lstatSync(link, { throwIfNoEntry: false }) !== undefined;
+  // Moved before it is removed, which takes a while: programs that run find their packages in either.
+  if (isThere) renameSync(link, old);
+  // Windows lets everybody make junctions, which want the whole path.
+  if (process.platform === "win32") symlinkSync(installed, link, "junction");
+  else symlinkSync(relative(root, installed), link);
+  rmSync(old, { recursive: true, force: true });
 }
 
 /** Runs npm: the one that started this, if it did, else the one on the path. */
@@ -40,7 +93,7 @@ function npm(parameters) {
   const [program, first] = own ? [process.execPath, [path]] : ["npm", []];
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...first, ...parameters], {
-      cwd: root,
+      cwd: folder,
       stdio: ["ignore", "pipe", "pipe"],
       shell: !own && process.platform === "win32", // npm is a .cmd there
     });

@@ -11,7 +11,8 @@ const limitSeconds = 300;
 const commands = {
   // Types are checked by `npm run check`.
   deno: (file, report) => [
-    ...["test", "-A", "--no-prompt", "--no-check", "--v8-flags=--expose-gc", `--junit-path=${report}`, file],
+    ...["test", "-A", "--no-prompt", "--no-check", "--node-modules-dir=manual"],
+    ...["--v8-flags=--expose-gc", `--junit-path=${report}`, file],
   ],
   bun: (file, report) => ["test", "--reporter=junit", `--reporter-outfile=${report}`, `./${file}`],
   node: (file, report) => [

@@ -67,13 +67,13 @@ export interface Runtime {
 
 /** The runtime that runs this test. */
 export function ownRuntime(): Runtime {
-  const args = thisRuntime === "deno" ? ["run", "-A", "--no-prompt"] : [];
+  const args = thisRuntime === "deno" ? ["run", "-A", "--no-prompt", "--node-modules-dir=manual"] : [];
   return { name: thisRuntime, command: process.execPath, args };
 }
 
 /** One of `deno`, `bun`, `node24` and `node26`: where the environment says, or where npm has put it. */
 export async function runtimeNamed(name: string): Promise<Runtime> {
-  const args = name === "deno" ? ["run", "-A", "--no-prompt"] : [];
+  const args = name === "deno" ? ["run", "-A", "--no-prompt", "--node-modules-dir=manual"] : [];
   const given = process.env[`OPENSSL_SESSIONS_${name.toUpperCase()}`];
   if (given) return { name, command: given, args };
   const { findRuntime } = await import(new URL("../tasks/runtimes.mjs", import.meta.url).href);
