@@ -54,7 +54,7 @@ export { type NearStore, TieredStore, type TieredStoreOptions } from "./cache/ti
 export type { ClientContextOptions } from "./server/client_contexts.ts";
 export { ClientSessions } from "./server/client_sessions.ts";
 export { connect, type ConnectOptions } from "./server/connect.ts";
-export { createServer, NodeTlsServer, type NodeTlsServerEvents } from "./server/create_server.ts";
+export { createServer, NodeTlsServer } from "./server/create_server.ts";
 export { type ConnectionEmitter, httpConnections } from "./server/http_connections.ts";
 export type { ConnectionLimits } from "./server/limits.ts";
 export { listen, type ListenHandlers } from "./server/listen.ts";
@@ -63,6 +63,7 @@ export type { RequestCounts } from "./server/http_server.ts";
 export { type HttpsServer, serve, type ServeOptions, type ServeStats } from "./server/serve.ts";
 export type { Server } from "./server/server.ts";
 export type { ListenOptions } from "./server/listen_parameters.ts";
+export type { DroppedConnection, NodeTlsServerEvents } from "./server/node_tls_events.ts";
 export type { NodeTlsContextOptions, NodeTlsServerOptions, Pem } from "./server/node_tls_options.ts";
 export type { ServerStats } from "./server/server_stats.ts";
 export type { TlsFacts } from "./server/tls_facts.ts";

@@ -5,40 +5,18 @@ import { SessionCache } from "../cache/session_cache.ts";
 import { whenUnwound } from "../ssl/calls.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { callListeners } from "./call_listeners.ts";
-import type { ConnectionLimits } from "./limits.ts";
+import { codedError } from "./coded_error.ts";
+import { type ConnectionLimits, limitsOf } from "./limits.ts";
 import { ListenerStore } from "./listener_store.ts";
-import { type ListenOptions, listenParameters } from "./listen_parameters.ts";
+import { alreadyListening, type ListenOptions, listenParameters } from "./listen_parameters.ts";
 import { NodeTlsContexts } from "./node_tls_contexts.ts";
+import type { DroppedConnection, NodeTlsServerEvents } from "./node_tls_events.ts";
 import { contextOptions, type NodeTlsContextOptions, type NodeTlsServerOptions, ofServer } from "./node_tls_options.ts";
+import type { RawSocket } from "./raw_socket.ts";
+import { refuseListeners } from "./refuse_listeners.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import { TlsServer } from "./tls_server.ts";
 import { connectionOf, type TlsSocket } from "./tls_socket.ts";
-
-/** What a {@linkcode NodeTlsServer} emits. */
-export interface NodeTlsServerEvents {
-  /** It listens. */
-  listening: [];
-  /** It no longer listens, and the last connection has ended. */
-  close: [];
-  /** It cannot listen: `code` says why, as in `EADDRINUSE`. */
-  error: [error: Error];
-  /** A connection, its handshake done. */
-  secureConnection: [socket: TlsDuplex];
-  /** A session to be stored. The client is told of it, by its ticket, once `callback` is called. */
-  newSession: [sessionId: Buffer, sessionData: Buffer, callback: () => void];
-  /** A client offers a session: `callback` takes what was stored of it, or null. Until then the handshake waits. */
-  resumeSession: [
-    sessionId: Buffer,
-    callback: (error?: Error | null, sessionData?: Uint8Array | null) => void,
-  ];
-  /**
-   * What went wrong: a handshake that failed; later what a listener threw; and what went wrong with sessions, where the
-   * socket is undefined.
-   */
-  tlsClientError: [error: Error, socket: TlsSocket | undefined];
-  /** A secret of a connection, a line in the format that Wireshark reads. They come when the handshake is over. */
-  keylog: [line: Buffer, socket: TlsDuplex | TlsSocket];
-}
 
 /**
  * A server with the interface of node:tls's, on all runtimes and on the system's libssl. It comes from
@@ -55,7 +33,8 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   readonly #secrets = new WeakMap<SslConnection, Buffer[]>();
   #tls: TlsServer | undefined;
   #starting: Promise<void> | undefined;
-  #isListening = false;
+  #maxConnections: number | undefined;
+  #isKeptAlive = true;
   #isClosing = false;
 
   /** Not for use: servers come from {@linkcode createServer}. */
@@ -81,6 +60,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
       },
     });
     this.#contexts = new NodeTlsContexts(contextOptions(options), cache);
+    refuseListeners(this);
     if (listener) this.on("secureConnection", listener);
     beforeListeners(this, "keylog", () => {
       this.#contexts.tellSecrets((connection, line) => {
@@ -93,58 +73,83 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
 
   /** Whether it listens. */
   get listening(): boolean {
-    return this.#isListening;
+    return !this.#isClosing && this.#tls?.isListening === true;
   }
 
   /**
-   * Starts to listen. `listening` follows, or `error`.
+   * How many connections there may be at once; undefined for what the option of this name says. Those beyond are closed
+   * at once, and `drop` is emitted. It can be set at any time.
+   */
+  get maxConnections(): number | undefined {
+    return this.#maxConnections;
+  }
+
+  set maxConnections(count: number | null | undefined) {
+    if (count != null && !(count >= 0)) {
+      throw new RangeError(`Cannot have ${count} connections at most: it takes numbers from 0 on`);
+    }
+    this.#maxConnections = count ?? undefined;
+    if (this.#tls) this.#limit(this.#tls);
+  }
+
+  #limit(tls: TlsServer): void {
+    tls.maxConnections = this.#maxConnections ?? limitsOf(this.#limits).maxConnections;
+  }
+
+  /**
+   * Starts to listen. `listening` follows, or `error`. Without a host it listens at once, and `address()` says where; with
+   * one, when that has been looked up.
    *
    * @param port the port; by default a free one
-   * @param host the address or name to listen on; by default `0.0.0.0`
+   * @param host the address or name to listen on; by default all of this machine's addresses, of IPv6 and IPv4
    * @param backlog ignored: it is the system's
    * @param listener added as a listener of `listening`, once
    * @throws {Error} if it listens already
    * @throws {RangeError} for a port that is none
+   * @throws {TypeError} for a path, a handle, and options that are not here
    */
-  listen(port?: number, host?: string, backlog?: number, listener?: () => void): this;
+  listen(port?: number | string | null, host?: string, backlog?: number, listener?: () => void): this;
   /** The same. */
-  listen(port: number, host: string, listener: () => void): this;
+  listen(port: number | string | null, host: string, listener: () => void): this;
   /** The same, on all addresses. */
-  listen(port: number, listener: () => void): this;
+  listen(port: number | string | null, backlog: number, listener?: () => void): this;
+  /** The same, on all addresses. */
+  listen(port: number | string | null, listener: () => void): this;
   /** The same, on a free port of all addresses. */
   listen(listener: () => void): this;
   /** The same, with names. */
   listen(options: ListenOptions, listener?: () => void): this;
   listen(...parameters: unknown[]): this {
-    const { port, host, listener } = listenParameters(parameters);
-    if (this.#tls) {
-      const message = "Cannot listen: the server listens already, or has not closed yet";
-      throw Object.assign(new Error(message), { code: "ERR_SERVER_ALREADY_LISTEN" });
-    }
+    if (this.#tls) throw alreadyListening();
+    const { port, host, reusePort, signal, listener } = listenParameters(parameters);
     const tls = new TlsServer({
       ...this.#limits,
       context: () => this.#contexts.first,
       onConnection: streamConnections((stream) => this.#connected(stream)),
       onError: (error, socket) => this.#failed(error, socket),
+      onRefused: (raw) => this.#dropped(raw),
     });
+    this.#limit(tls);
     this.#contexts.open();
     if (listener) this.once("listening", listener);
     this.#tls = tls;
-    this.#starting = this.#start(tls, port, host);
+    this.#starting = this.#start(tls, port, host, reusePort);
+    if (signal?.aborted) queueMicrotask(() => this.close());
+    else if (signal) closeWhenAborted(this, signal);
     return this;
   }
 
-  async #start(tls: TlsServer, port: number, host: string): Promise<void> {
+  async #start(tls: TlsServer, port: number, host: string | undefined, reusePort: boolean): Promise<void> {
     try {
-      await tls.listen(port, host, false);
+      await tls.listen(port, host, reusePort);
     } catch (error) {
       this.#tls = undefined;
       this.#contexts.close();
       queueMicrotask(() => this.emit("error", error as Error));
       return;
     }
+    tls.keepAlive(this.#isKeptAlive);
     if (this.#isClosing) return;
-    this.#isListening = true;
     queueMicrotask(() => this.emit("listening"));
   }
 
@@ -160,7 +165,6 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     });
     if (callback) this.once("close", () => isRunning ? callback() : callback(error));
     if (isRunning) {
-      this.#isListening = false;
       this.#isClosing = true;
       this.#end();
     } else if (!this.#tls) queueMicrotask(() => this.emit("close"));
@@ -185,9 +189,9 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
 
   /** Where it listens; null if it does not. */
   address(): { address: string; family: "IPv4" | "IPv6"; port: number } | null {
-    if (!this.#isListening) return null;
+    if (!this.listening) return null;
     const { hostname: address, port } = this.#tls!;
-    return { address, family: isIPv6(address) ? "IPv6" : "IPv4", port };
+    return { address, family: familyOf(address), port };
   }
 
   /** Tells how many connections there are, those in their handshake among them. */
@@ -202,8 +206,10 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
    * @param hostname the name; `*.example.com` stands for one label
    * @param context its certificate and key
    * @throws {OpenSslError} if OpenSSL refuses them
+   * @throws {Error} without a name
    */
   addContext(hostname: string, context: NodeTlsContextOptions): void {
+    if (!hostname) throw codedError("Cannot add a context without a name", "ERR_TLS_REQUIRED_SERVER_NAME");
     this.#contexts.add(hostname, contextOptions({ ...this.#kept, ...context }));
   }
 
@@ -219,14 +225,30 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     this.#contexts.set(contextOptions({ ...this.#kept, ...options }));
   }
 
-  /** Does nothing: a server that listens keeps the program alive. */
+  /** Has listening keep the program alive, as it does at first. */
   ref(): this {
+    return this.#keepAlive(true);
+  }
+
+  /** Lets the program end though the server listens. */
+  unref(): this {
+    return this.#keepAlive(false);
+  }
+
+  #keepAlive(isKept: boolean): this {
+    this.#isKeptAlive = isKept;
+    this.#tls?.keepAlive(isKept);
     return this;
   }
 
-  /** Does nothing: a server that listens keeps the program alive. */
-  unref(): this {
-    return this;
+  /** Not here: throws an error that says what to use in its place. */
+  getTicketKeys(): never {
+    throw noTicketKeys("get");
+  }
+
+  /** Not here: throws an error that says what to use in its place. */
+  setTicketKeys(_keys?: Uint8Array): never {
+    throw noTicketKeys("set");
   }
 
   /** The same as {@linkcode NodeTlsServer.close}, for `await using`: kept when the last connection has ended. */
@@ -234,7 +256,18 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     await new Promise<void>((resolve) => this.close(() => resolve()));
   }
 
+  #dropped(raw: RawSocket): void {
+    if (this.listenerCount("drop") === 0) return;
+    const { localAddress, localPort, remoteAddress, remotePort } = raw;
+    const addresses: DroppedConnection = {
+      ...{ localAddress, localPort, localFamily: familyOf(localAddress) },
+      ...{ remoteAddress, remotePort, remoteFamily: familyOf(remoteAddress) },
+    };
+    callListeners(this, "drop", [addresses], (error) => this.#report(error));
+  }
+
   #connected(stream: TlsDuplex): void {
+    stream.server = this;
     this.#tellSecrets(stream.tls, stream);
     callListeners(this, "secureConnection", [stream], (error) => {
       this.#report(error, stream.tls);
@@ -309,6 +342,24 @@ export function createServer(
   listener?: (socket: TlsDuplex) => void,
 ): NodeTlsServer {
   return typeof options === "function" ? new NodeTlsServer({}, options) : new NodeTlsServer(options, listener);
+}
+
+function familyOf(address: string): "IPv4" | "IPv6" {
+  return isIPv6(address) ? "IPv6" : "IPv4";
+}
+
+/** Until the server has closed: a signal may be there for longer. */
+function closeWhenAborted(server: NodeTlsServer, signal: AbortSignal): void {
+  const close = () => void server.close();
+  signal.addEventListener("abort", close, { once: true });
+  server.once("close", () => signal.removeEventListener("abort", close));
+}
+
+function noTicketKeys(verb: string): Error {
+  return codedError(
+    `Cannot ${verb} ticket keys: tickets only name sessions here, which newSession and resumeSession keep`,
+    "ERR_METHOD_NOT_IMPLEMENTED",
+  );
 }
 
 /** Does something once, before an event's first listener is added. The types of a typed emitter do not all have this. */
