@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmdirSync, statSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate } from "node:timers";
@@ -103,7 +103,7 @@ class BunEntrance implements Entrance {
     } catch (error) {
       if (descriptor !== undefined) closeSync(descriptor);
       server?.stop(true).catch(() => {});
-      rmSync(folder, { recursive: true, force: true });
+      remove(path, folder);
       throw error;
     }
     this.server = server;
@@ -131,5 +131,19 @@ class BunEntrance implements Entrance {
   async #close(): Promise<void> {
     closeSync(this.#descriptor);
     await this.server.stop(true);
+  }
+}
+
+/** Not by rmSync: it wants a descriptor, and there may be none left. */
+function remove(path: string, folder: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was not made yet, or is gone already.
+  }
+  try {
+    rmdirSync(folder);
+  } catch {
+    // The same.
   }
 }

@@ -1,6 +1,9 @@
 import { isIP } from "node:net";
+import { acceptError } from "./accept_error.ts";
+import { DescriptorWatch } from "./descriptor_watch.ts";
 import {
   type Address,
+  ignoredSocket,
   onAllAddresses,
   type RawListener,
   type RawSocket,
@@ -55,15 +58,21 @@ const bun = (globalThis as { Bun?: BunNamespace }).Bun!;
 
 /** Bun.listen and Bun.connect. */
 export const bunSockets: SocketAdapter = {
-  listen({ hostname, ...rest }, accept) {
+  listen({ hostname, ...rest }, accept, failed) {
+    // Those that wait would keep Bun busy for nothing until there are descriptors again: they are closed.
+    const opened = (socket: RawSocket) => watch.isShort ? ignoredSocket(socket) : accept(socket);
     const listen = (hostname: string) =>
-      bun.listen({ ...rest, hostname, allowHalfOpen: true, socket: handler(accept) });
+      bun.listen({ ...rest, hostname, allowHalfOpen: true, socket: handler(opened) });
     const listener = hostname === undefined ? onAllAddresses(listen) : listen(hostname);
+    const watch = new DescriptorWatch((cause) => failed(acceptError(cause)), true);
     return {
       // Bun says "localhost" for 127.0.0.1.
       hostname: hostname !== undefined && isIP(hostname) ? hostname : listener.hostname,
       port: listener.port,
-      close: () => listener.stop(),
+      close: () => {
+        watch.close();
+        listener.stop();
+      },
       ref: () => listener.ref(),
       unref: () => listener.unref(),
     } satisfies RawListener;

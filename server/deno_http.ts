@@ -1,3 +1,4 @@
+import { acceptPause } from "./accept_error.ts";
 import { failureOf, headOf } from "./answer.ts";
 import { LoopbackEntrance } from "./entrance.ts";
 import { Hops } from "./hops.ts";
@@ -36,19 +37,32 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
       (request, { remoteAddr: { hostname, port } }) => hops.answer(request, way.hopAt(hostname, port)),
     );
     const way = new LoopbackEntrance(made.addr.port);
-    // Deno.serve ends over an answer to HTTP/2 whose body is locked.
-    made.finished.then(() => {
-      if (isFinishing) return;
-      [server, entrance] = start();
-      parts.onError(new Error("Deno.serve ended over an answer that it could not send, and was started anew"));
-    }).catch((cause) => parts.onError(new Error(`Cannot start Deno.serve anew: ${cause.message}`, { cause })));
+    // It ends over an answer to HTTP/2 whose body is locked, and where there is no descriptor for a hop.
+    made.finished.then(() => restart("over an answer that it could not send"), (cause) => {
+      restart(`as it could not accept a connection: ${cause.message}`, cause);
+    });
     return [made, way];
+  }
+
+  let pause: ReturnType<typeof setTimeout> | undefined;
+  function restart(why: string, cause?: unknown, failures = 0): void {
+    if (isFinishing) return;
+    try {
+      [server, entrance] = start();
+      parts.onError(new Error(`Deno.serve ended ${why}, and was started anew`, { cause }));
+    } catch (error) {
+      const message = `Deno.serve ended ${why}, and cannot be started anew now: ${(error as Error).message}`;
+      parts.onError(new Error(message, { cause: error }));
+      // For want of descriptors as well. Until there are some, connections are closed.
+      pause = setTimeout(() => restart(why, cause, failures + 1), acceptPause(failures));
+    }
   }
 
   let ended: Promise<void> | undefined;
   // It answers what is under way, closes what is idle, and says GOAWAY.
   function finish(): Promise<void> {
     isFinishing = true;
+    clearTimeout(pause);
     return ended ??= server.shutdown();
   }
   return Promise.resolve({

@@ -1,3 +1,4 @@
+import { acceptError, acceptPause } from "./accept_error.ts";
 import {
   type Address,
   onAllAddresses,
@@ -40,15 +41,17 @@ const mostRead = 256 * 1024;
 
 /** Deno.listen and Deno.connect. */
 export const denoSockets: SocketAdapter = {
-  listen({ hostname, ...rest }, accept) {
+  listen({ hostname, ...rest }, accept, failed) {
     const listen = (hostname: string) => deno.listen({ ...rest, hostname });
     const listener = hostname === undefined ? onAllAddresses(listen) : listen(hostname);
-    const ended = acceptAll(listener, accept);
+    const pause = new Pause();
+    const ended = acceptAll(listener, pause, accept, failed);
     return {
       hostname: listener.addr.hostname,
       port: listener.addr.port,
       close: () => {
         listener.close();
+        pause.end();
         // The port is held until the accept that was under way is over.
         return ended;
       },
@@ -66,23 +69,52 @@ export const denoSockets: SocketAdapter = {
   },
 };
 
-async function acceptAll(listener: DenoListener, accept: (socket: RawSocket) => RawSocketEvents): Promise<void> {
+async function acceptAll(
+  listener: DenoListener,
+  pause: Pause,
+  accept: (socket: RawSocket) => RawSocketEvents,
+  failed: (error: Error) => void,
+): Promise<void> {
+  let failures = 0;
   while (true) {
     let connection: DenoConnection;
     try {
       connection = await listener.accept();
+      failures = 0;
     } catch (error) {
-      // Closed: the end. Else a client that went before it was accepted, or too many open files: go on.
-      if (isBadResource(error)) return;
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      const { name } = error as Error;
+      if (name === "BadResource" || name === "Interrupted") return;
+      // A client that went before it was accepted.
+      if (name === "ConnectionAborted" || name === "ConnectionReset") continue;
+      // Too many open files, say. Those that wait are accepted when there are fewer.
+      failed(acceptError(error));
+      await pause.wait(acceptPause(failures++));
       continue;
     }
     new DenoSocket(connection).start(accept);
   }
 }
 
-function isBadResource(error: unknown): boolean {
-  return error instanceof Error && (error.name === "BadResource" || error.name === "Interrupted");
+/** A wait that can be ended. */
+class Pause {
+  #end: (() => void) | undefined;
+  #isOver = false;
+
+  wait(milliseconds: number): Promise<void> {
+    if (this.#isOver) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#end = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#end?.();
+  }
 }
 
 class DenoSocket implements RawSocket {

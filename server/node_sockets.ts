@@ -1,6 +1,8 @@
 import { Buffer } from "node:buffer";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { setImmediate } from "node:timers";
+import { acceptError } from "./accept_error.ts";
+import { DescriptorWatch } from "./descriptor_watch.ts";
 import type { RawListener, RawSocket, RawSocketEvents, SocketAdapter } from "./raw_socket.ts";
 
 /** Writes from this size on, in bytes, are not held for others to come. */
@@ -8,18 +10,18 @@ const large = 16 * 1024;
 
 /** node:net. */
 export const nodeSockets: SocketAdapter = {
-  listen({ hostname, port, reusePort = false }, accept) {
+  listen({ hostname, port, reusePort = false }, accept, failed) {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       new NodeSocket(socket).start(accept);
     });
     server.listen({ ...(hostname !== undefined && { host: hostname }), port, reusePort });
     // Without a name Node listens at once. What goes wrong it tells later.
-    if (server.listening) return listenerOf(server);
+    if (server.listening) return listenerOf(server, failed);
     return new Promise<RawListener>((resolve, reject) => {
       server.once("error", reject);
       server.once("listening", () => {
         server.off("error", reject);
-        resolve(listenerOf(server));
+        resolve(listenerOf(server, failed));
       });
     });
   },
@@ -39,14 +41,17 @@ export const nodeSockets: SocketAdapter = {
   },
 };
 
-function listenerOf(server: Server): RawListener {
-  // Too many open files, say: the connections that are there go on.
-  server.on("error", () => {});
+function listenerOf(server: Server, failed: (error: Error) => void): RawListener {
+  server.on("error", (cause) => failed(acceptError(cause)));
+  const watch = new DescriptorWatch((cause) => failed(acceptError(cause)), false);
   const { address: hostname, port } = server.address() as { address: string; port: number };
   return {
     hostname,
     port,
-    close: () => void server.close(),
+    close: () => {
+      watch.close();
+      server.close();
+    },
     ref: () => void server.ref(),
     unref: () => void server.unref(),
   };

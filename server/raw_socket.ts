@@ -84,11 +84,13 @@ export interface Address {
 export interface SocketAdapter {
   /**
    * Listens: at once where no name has to be looked up, and where the runtime can. `accept` is called with each new
-   * socket and answers what it is to call.
+   * socket and answers what it is to call; `failed` when connections cannot be accepted, about once a second while that
+   * lasts. They can again when what was wanting is there.
    */
   listen(
     address: ListenAddress,
     accept: (socket: RawSocket) => RawSocketEvents,
+    failed: (error: Error) => void,
   ): RawListener | Promise<RawListener>;
   /**
    * Connects. `opened` is called when the socket is there and answers what it is to call. Where the runtime can, the

@@ -6,6 +6,11 @@ export interface ServerStats {
   handshaking: number;
   /** Connections that came. */
   accepted: number;
+  /**
+   * How often connections could not be accepted, for want of file descriptors mostly. It is tried, and counted, about
+   * once a second while that lasts.
+   */
+  acceptFailures: number;
   /** Handshakes that were completed. */
   handshakes: number;
   /** Those of them that resumed a session. */
@@ -40,6 +45,7 @@ export function emptyStats(): ServerStats {
     connections: 0,
     handshaking: 0,
     accepted: 0,
+    acceptFailures: 0,
     handshakes: 0,
     resumed: 0,
     failedHandshakes: 0,

@@ -95,7 +95,10 @@ export class TlsServer {
   async listen(port: number, hostname: string | undefined, reusePort: boolean): Promise<void> {
     try {
       const address = { hostname, port, ...(reusePort && { reusePort }) };
-      const listener = socketsOfThisRuntime().listen(address, (raw) => this.#accept(raw));
+      const listener = socketsOfThisRuntime().listen(address, (raw) => this.#accept(raw), (error) => {
+        this.#counts.acceptFailures++;
+        this.#parts.onError(error);
+      });
       this.#listener = listener instanceof Promise ? await listener : listener;
     } catch (cause) {
       throw listenError(hostname ?? "all addresses", port, cause);
