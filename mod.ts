@@ -42,6 +42,7 @@ export { SessionCache } from "./cache/session_cache.ts";
 export type { LatencyHistogram } from "./cache/histogram.ts";
 export type {
   DeletionReason,
+  NotStoredReason,
   RefusalReason,
   SessionCacheEvent,
   SessionCacheOptions,

@@ -7,12 +7,15 @@ import { clearTimeout, setTimeout } from "node:timers";
 export class Deadlines<T> {
   readonly #milliseconds: number;
   readonly #expire: (item: T) => void;
+  readonly #keepsAlive: boolean;
   readonly #due = new Map<T, number>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(milliseconds: number, expire: (item: T) => void) {
+  /** `keepsAlive`: whether the program goes on until then, where nothing else keeps it alive. */
+  constructor(milliseconds: number, expire: (item: T) => void, keepsAlive = false) {
     this.#milliseconds = milliseconds;
     this.#expire = expire;
+    this.#keepsAlive = keepsAlive;
   }
 
   /** Starts an item's time, anew if it is running. */
@@ -45,8 +48,9 @@ export class Deadlines<T> {
   }
 
   #wait(milliseconds: number): void {
-    // What is waited for keeps the program alive by itself.
-    this.#timer = setTimeout(() => this.#check(), milliseconds).unref();
+    this.#timer = setTimeout(() => this.#check(), milliseconds);
+    // Mostly, what is waited for keeps the program alive by itself.
+    if (!this.#keepsAlive) this.#timer.unref();
   }
 
   #check(): void {

@@ -11,3 +11,8 @@ export function toHex(bytes: Uint8Array): string {
 export function shortId(id: Uint8Array): string {
   return toHex(id.subarray(0, 4));
 }
+
+/** Whether two ids are the same. Where it is a secret's, compare in constant time instead. */
+export function sameBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}

@@ -1,10 +1,25 @@
+import { shortId } from "./hex.ts";
 import { Histogram } from "./histogram.ts";
 import { isPromise } from "./maybe_promise.ts";
-import type { SessionCacheEvent, SessionCacheOptions, SessionCacheStats } from "./session_cache_options.ts";
+import type {
+  RefusalReason,
+  SessionCacheEvent,
+  SessionCacheOptions,
+  SessionCacheStats,
+} from "./session_cache_options.ts";
 import type { MaybePromise } from "./session_store.ts";
 import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
 
 type Counts = Omit<SessionCacheStats, "lookupLatency" | "storeLatency">;
+
+/** What each reason is counted as. */
+const refusals: Record<RefusalReason, keyof Counts> = {
+  "not opened": "notOpened",
+  "another session": "notOpened",
+  "another server name": "otherName",
+  "too old": "tooOld",
+  "revoked": "revokedMeanwhile",
+};
 
 /** Counts what happens in a cache, and tells it to whoever asked for it. */
 export class Journal {
@@ -19,9 +34,14 @@ export class Journal {
     notOpened: 0,
     tooOld: 0,
     otherName: 0,
+    revokedMeanwhile: 0,
+    revoked: 0,
     stored: 0,
     tooLarge: 0,
     writeFailures: 0,
+    writeTimeouts: 0,
+    lateWrites: 0,
+    droppedWrites: 0,
     removed: 0,
     errors: 0,
   };
@@ -38,6 +58,12 @@ export class Journal {
   /** Tells of an event. It is made only where somebody listens. */
   tell(event: () => SessionCacheEvent): void {
     if (this.#onEvent) heedless(() => this.#onEvent!(event()));
+  }
+
+  /** A session that the store had does not resume. */
+  refused(id: Uint8Array, reason: RefusalReason): void {
+    this.counts[refusals[reason]]++;
+    this.tell(() => ({ type: "refused", id: shortId(id), reason }));
   }
 
   /** The store failed. */

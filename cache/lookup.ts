@@ -1,5 +1,6 @@
 import type { SslConnection } from "../ssl/connection.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
+import type { Session } from "../ssl/session.ts";
 import type { Question } from "./question.ts";
 
 /** A session that a client offers, and where the store would have it. */
@@ -13,9 +14,21 @@ export interface FoundValue extends OfferedSession {
   readonly value: Uint8Array;
 }
 
+/** What came of opening the value that was found, for as long as the client asks for the same. */
+export interface Opened {
+  /** Undefined where it may not resume. */
+  readonly session: Session | undefined;
+  /** When the line of the session began, in milliseconds since 1970. */
+  readonly firstHandshake: number;
+  /** What it was opened for. */
+  readonly serverName: string | undefined;
+  readonly idContext: Uint8Array;
+}
+
 /**
- * One handshake's question to the store. It is kept until the handshake ends: a HelloRetryRequest makes libssl ask
- * twice, and a store that gave the session away at the first would not have it at the second.
+ * One handshake's question to the store, and what came of it. It is kept until the handshake ends: libssl asks for a
+ * session as often as a client offers it, and once more after a HelloRetryRequest. A store that gave the session away at
+ * the first would not have it at the second, and opening it again would cost more than a handshake.
  */
 export class Lookup {
   readonly connection: SslConnection;
@@ -28,10 +41,11 @@ export class Lookup {
   /** Whether the question is answered, or no longer waited for. */
   isOver = false;
   found: FoundValue | undefined;
-  /** When the line of the session that is resumed began, in milliseconds since 1970. */
-  firstHandshake: number | undefined;
-  /** What the store is asked for at the moment. */
-  asked: { readonly session: OfferedSession; readonly question: Question } | undefined;
+  opened: Opened | undefined;
+  /** The session was deleted after libssl had been given it. */
+  isRevoked = false;
+  /** What the store was asked for last. */
+  asked: { readonly session: OfferedSession; readonly question: Question; isRevoked: boolean } | undefined;
 
   constructor(
     connection: SslConnection,
@@ -49,5 +63,19 @@ export class Lookup {
   end(reason?: Error): void {
     this.isOver = true;
     this.asked?.question.leave(this, reason);
+  }
+
+  /** Forgets what was opened: for another name, say, it may be another matter. */
+  close(): void {
+    this.opened?.session?.dispose();
+    this.opened = undefined;
+  }
+
+  /** The session is being deleted: neither what was found counts any more, nor what is being asked for. */
+  revoke(): void {
+    if (this.opened?.session) this.isRevoked = true;
+    this.close();
+    this.found = undefined;
+    if (this.asked) this.asked.isRevoked = true;
   }
 }

@@ -4,6 +4,7 @@ import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Journal } from "./journal.ts";
 import { Lookup, type OfferedSession } from "./lookup.ts";
+import { LookupsByKey } from "./lookups_by_key.ts";
 import { isPromise } from "./maybe_promise.ts";
 import { offeredSessions } from "./offered_sessions.ts";
 import { shortId } from "./hex.ts";
@@ -21,6 +22,7 @@ export class Lookups {
   readonly #timeout: number;
   readonly #deadlines: Deadlines<Lookup>;
   readonly #lookups = new WeakMap<SslConnection, Lookup>();
+  readonly #byKey = new LookupsByKey();
   /** Answers that are under way to lookups that may share one: those that take nothing. */
   readonly #shared = new Map<string, Question>();
 
@@ -39,7 +41,31 @@ export class Lookups {
 
   /** Forgets it, as the handshake is over. */
   forget(connection: SslConnection): void {
+    const lookup = this.#lookups.get(connection);
+    if (!lookup) return;
     this.#lookups.delete(connection);
+    this.#drop(lookup);
+  }
+
+  /**
+   * A session is being deleted, or has been: whoever asked for it before that does not get it, and whoever comes asks
+   * anew. To be called before the store is told and when it is done, for nobody knows which answers were earlier.
+   */
+  revoke(key: string): void {
+    this.#shared.delete(key);
+    for (const lookup of this.#byKey.of(key)) lookup.revoke();
+  }
+
+  /**
+   * Sessions have been deleted that nobody can name: what is being asked for may be one of them, and `isRevoked` says
+   * whether what was found is.
+   */
+  revokeWhere(isRevoked: (key: string, value: Uint8Array) => boolean): void {
+    this.#shared.clear();
+    for (const lookup of [...this.#byKey.all()]) {
+      const { found } = lookup;
+      if (!found || isRevoked(found.key, found.value)) lookup.revoke();
+    }
   }
 
   /** Looks up what a client offers. Answers what the client hello callback is to return. */
@@ -50,19 +76,24 @@ export class Lookups {
     const earlier = this.#lookups.get(connection);
     if (earlier) {
       // The second ClientHello is the one that counts: a client may ask for another name in it.
-      earlier.serverName = hello.serverName;
+      if (earlier.isOver) earlier.serverName = hello.serverName;
       return earlier.isOver ? "continue" : "suspend";
     }
     const { protocol, ids } = offeredSessions(hello, acceptsTls13);
-    const offered = ids.length > 0 ? this.#ofThisFarm(ids, connection.sessionIdContext, protocol) : [];
-    if (offered.length === 0) return "continue";
+    if (ids.length === 0) return "continue";
+    const offered = this.#ofThisFarm(ids, connection.sessionIdContext, protocol);
     const operation = protocol === "TLSv1.3" && this.#store.take ? "take" : "get";
     const lookup = new Lookup(connection, protocol, operation, hello.serverName);
     this.#lookups.set(connection, lookup);
+    if (offered.length === 0) {
+      // Remembered all the same: what is offered again after a HelloRetryRequest is looked at once.
+      lookup.isOver = true;
+      return "continue";
+    }
+    onConnectionEnd(connection, () => this.#abandon(lookup));
     if (this.#askForAll(lookup, offered) === "continue") return "continue";
     // One deadline for all that is asked for this handshake.
     this.#deadlines.add(lookup);
-    onConnectionEnd(connection, () => this.#abandon(lookup));
     return "suspend";
   }
 
@@ -120,7 +151,9 @@ export class Lookups {
   }
 
   #accept(lookup: Lookup, session: OfferedSession, value: Uint8Array | undefined): boolean {
-    if (value) {
+    if (value && lookup.asked!.isRevoked) {
+      this.#journal.refused(session.id, "revoked");
+    } else if (value) {
       this.#journal.counts.hits++;
       this.#journal.tell(() => ({ type: "hit", id: shortId(session.id) }));
       lookup.found = { ...session, value };
@@ -135,6 +168,13 @@ export class Lookups {
   #end(lookup: Lookup): void {
     lookup.end();
     this.#stopWaiting(lookup);
+    if (!lookup.found) this.#drop(lookup);
+  }
+
+  /** Nobody asks for what it has found any more. */
+  #drop(lookup: Lookup): void {
+    lookup.close();
+    if (lookup.asked) this.#byKey.delete(lookup.asked.session.key, lookup);
   }
 
   #stopWaiting(lookup: Lookup): void {
@@ -151,11 +191,13 @@ export class Lookups {
     const { session, question } = lookup.asked!;
     if (this.#shared.get(session.key) === question) this.#shared.delete(session.key);
     lookup.end(new Error(`The session store did not answer in ${this.#timeout} ms`));
+    this.#drop(lookup);
     lookup.connection.wake();
   }
 
-  /** The connection has ended before the store has answered. */
+  /** The connection has ended, perhaps before the store has answered. */
   #abandon(lookup: Lookup): void {
+    this.#drop(lookup);
     if (lookup.isOver) return;
     this.#stopWaiting(lookup);
     lookup.end(new Error("The connection ended before the session store answered"));
@@ -197,8 +239,10 @@ export class Lookups {
   }
 
   #join(lookup: Lookup, session: OfferedSession, question: Question): Question {
+    if (lookup.asked) this.#byKey.delete(lookup.asked.session.key, lookup);
+    this.#byKey.add(session.key, lookup);
     question.join(lookup);
-    lookup.asked = { session, question };
+    lookup.asked = { session, question, isRevoked: false };
     return question;
   }
 }

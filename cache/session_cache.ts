@@ -1,20 +1,29 @@
 import { randomBytes } from "node:crypto";
 import { whenUnwound } from "../ssl/calls.ts";
-import type { RemovalReason, SessionLookup } from "../ssl/callback_types.ts";
+import type { RemovalReason } from "../ssl/callback_types.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode, SslOption } from "../ssl/constants.ts";
 import { contextState, type SslContext } from "../ssl/context.ts";
 import { Session } from "../ssl/session.ts";
+import { peerCertificateEnd } from "../ssl/session_peer.ts";
+import { checkedOptions } from "./check_options.ts";
 import { Deadlines } from "./deadlines.ts";
 import { SealError } from "./envelope.ts";
-import { shortId, toHex } from "./hex.ts";
+import { sameBytes, shortId, toHex } from "./hex.ts";
 import { Journal } from "./journal.ts";
-import type { Lookup } from "./lookup.ts";
+import type { FoundValue, Lookup, Opened } from "./lookup.ts";
 import { Lookups } from "./lookups.ts";
 import { isPromise } from "./maybe_promise.ts";
-import type { DeletionReason, RefusalReason, SessionCacheOptions, SessionCacheStats } from "./session_cache_options.ts";
+import { Revocations } from "./revocations.ts";
+import type {
+  NotStoredReason,
+  RefusalReason,
+  SessionCacheOptions,
+  SessionCacheStats,
+} from "./session_cache_options.ts";
 import type { MaybePromise, SessionStore } from "./session_store.ts";
 import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
+import { StoreWrites } from "./store_writes.ts";
 import { Vault } from "./vault.ts";
 
 /**
@@ -48,9 +57,10 @@ export class SessionCache {
   readonly #deleteWhen: ReadonlySet<RemovalReason>;
   /** Ends the holding back of tickets. Where they are not held, there is none. */
   readonly #tickets: Deadlines<() => void> | undefined;
-  readonly #writes = new Set<Promise<void>>();
-  /** Sessions on their way to the store, by their keys: what deletes one waits for it. */
-  readonly #puts = new Map<string, Promise<void>>();
+  readonly #writes: StoreWrites;
+  /** What the store was told and is not done with. */
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #revocations = new Revocations();
   /** The session id contexts that its sessions are made under. One of them opens a sealed value. */
   readonly #idContexts = new Map<string, Uint8Array>();
 
@@ -62,45 +72,17 @@ export class SessionCache {
    * @throws {RangeError} for a number out of range, and a secret that is too short
    */
   constructor(options: SessionCacheOptions) {
-    const { store, secrets, unsealed, lookupTimeout = 250, maxSessionAge = Infinity, maxLineageAge = 86_400 } = options;
-    const { maxEntrySize = 10_240, deleteWhen = deletionReasons, durableTickets = false } = options;
-    if (typeof store?.get !== "function" || typeof store.put !== "function" || typeof store.delete !== "function") {
-      throw new TypeError("Cannot use this store: it must have the methods get, put and delete");
-    }
-    if (secrets !== undefined && (!Array.isArray(secrets) || secrets.some((secret) => !isSecret(secret)))) {
-      throw new TypeError(
-        "Cannot use these secrets: give an array of text or bytes, the current one first" +
-          (Array.isArray(secrets) && secrets.some((secret) => secret === undefined)
-            ? "; one is undefined: is its variable set?"
-            : ""),
-      );
-    }
-    if (store.isShared && !secrets && !unsealed) {
-      throw new TypeError(
-        "Cannot give sessions to a store outside of this process in clear, for they hold the keys of connections: " +
-          "give the cache `secrets` to seal them with, or say `unsealed: true`",
-      );
-    }
-    const numbers = { lookupTimeout, maxSessionAge, maxLineageAge, maxEntrySize };
-    for (const [name, value] of Object.entries(numbers)) {
-      if (!(value > 0)) throw new RangeError(`Cannot use ${value} for ${name}: it takes numbers above 0`);
-    }
-    const never = deleteWhen.find((reason) => !possibleReasons.includes(reason));
-    if (never !== undefined) {
-      throw new TypeError(
-        `Cannot delete sessions for ${JSON.stringify(never)}: only for ${possibleReasons.join(", ")}`,
-      );
-    }
-    if (lookupTimeout > 0x7fffffff) throw new RangeError(`Cannot wait ${lookupTimeout} ms for a store`);
+    const { store, secrets, lookupTimeout, maxSessionAge, maxLineageAge, ...rest } = checkedOptions(options);
     this.#store = store;
     this.#vault = new Vault(secrets);
     this.#journal = new Journal(options);
     this.#lookups = new Lookups(store, this.#vault, this.#journal, lookupTimeout);
+    this.#writes = new StoreWrites(store, this.#journal, rest.writeTimeout, rest.maxPendingWrites);
     this.#maxSessionAge = maxSessionAge * 1000;
     this.#maxLineageAge = maxLineageAge * 1000;
-    this.#maxEntrySize = maxEntrySize;
-    this.#deleteWhen = new Set(deleteWhen);
-    this.#tickets = durableTickets ? new Deadlines(lookupTimeout, (release) => release()) : undefined;
+    this.#maxEntrySize = rest.maxEntrySize;
+    this.#deleteWhen = new Set(rest.deleteWhen);
+    this.#tickets = rest.durableTickets ? new Deadlines(lookupTimeout, (release) => release()) : undefined;
   }
 
   /**
@@ -120,7 +102,7 @@ export class SessionCache {
     this.#knowIdContext(contextState(context).idContext);
     context.setClientHelloCallback((connection, hello) => this.#lookups.begin(connection, hello, acceptsTls13));
     context.setNewSessionCallback((connection, session) => this.#keep(connection, session));
-    context.setGetSessionCallback((connection, id, lookup) => this.#find(connection, id, lookup));
+    context.setGetSessionCallback((connection, id) => this.#find(connection, id));
     context.setRemoveSessionCallback((_context, session, reason) => this.#remove(session, reason));
     if (this.#vault.makesIds) {
       context.setGenerateSessionIdCallback((connection) =>
@@ -135,23 +117,31 @@ export class SessionCache {
   }
 
   /**
-   * Deletes a session from the store, so that it does not resume.
+   * Deletes a session from the store. No connection that begins after that resumes it, and no handshake that is under
+   * way is given it. What a handshake that has been given it makes of it is not stored.
+   *
+   * Another server that shares the store may have asked it just before: what it was answered counts there, for
+   * `lookupTimeout` at most.
    *
    * @param id the session's id
-   * @throws {SessionStoreError} if the store failed: the session may still be there
+   * @throws {SessionStoreError} if the store failed, or took longer than `writeTimeout`: the session may still be there
    */
   async revoke(id: Uint8Array): Promise<void> {
+    const keys = this.#vault.keysOf(id);
+    for (const key of keys) this.#revocations.add(key);
     try {
-      for (const key of this.#vault.keysOf(id)) await this.#delete(key);
+      for (const key of keys) await this.#delete(key);
     } catch (cause) {
       throw new SessionStoreError("delete", cause);
     }
+    this.#revoked(id);
   }
 
   /**
-   * Deletes the sessions for which `matches` answers true. Goes through all that the store keeps, so it takes its time.
+   * Deletes the sessions for which `matches` answers true, as {@linkcode SessionCache.revoke} does. Goes through all
+   * that the store keeps, so it takes its time. Handshakes for which the store has not answered when it ends are full.
    *
-   * @param matches looks at a session, which ends when it returns
+   * @param matches looks at a session, which ends when it returns; also at those that are made meanwhile
    * @returns how many were deleted
    * @throws {TypeError} if the store cannot list what it keeps
    * @throws {SessionStoreError} if the store failed in the middle
@@ -159,17 +149,31 @@ export class SessionCache {
   async revokeWhere(matches: (session: Session) => boolean): Promise<number> {
     if (!this.#store.entries) throw new TypeError("Cannot go through the sessions of this store: it has no entries()");
     let revoked = 0;
-    await Promise.all(this.#puts.values());
-    for await (const [key, value] of this.#stored()) {
-      if (!this.#matches(key, value, matches)) continue;
-      try {
-        await this.#store.delete(key);
-      } catch (cause) {
-        throw new SessionStoreError("delete", cause);
+    const filter = this.#revocations.begin(matches);
+    try {
+      await this.#writes.settled();
+      for await (const [key, value] of this.#stored()) {
+        const id = this.#look(key, value, (session) => matches(session) ? session.id : undefined);
+        if (!id) continue;
+        try {
+          await this.#delete(key);
+        } catch (cause) {
+          throw new SessionStoreError("delete", cause);
+        }
+        this.#revoked(id);
+        revoked++;
       }
-      revoked++;
+      // What was taken from the store is not listed there.
+      this.#lookups.revokeWhere((key, value) => this.#look(key, value, filter.matches) ?? true);
+    } finally {
+      filter.end();
     }
     return revoked;
+  }
+
+  #revoked(id: Uint8Array): void {
+    this.#journal.counts.revoked++;
+    this.#journal.tell(() => ({ type: "revoked", id: shortId(id) }));
   }
 
   /** What the store lists. What it throws is told from what the user throws meanwhile. */
@@ -181,9 +185,12 @@ export class SessionCache {
     }
   }
 
-  /** Waits until the store has all that was handed to it. The store itself stays open: it is yours. */
+  /**
+   * Waits until the store has all that was handed to it, each for `writeTimeout` at most. The store itself stays open: it
+   * is yours.
+   */
   async close(): Promise<void> {
-    while (this.#writes.size > 0) await Promise.all(this.#writes);
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
   }
 
   /** The same as {@linkcode SessionCache.close}, for `await using`. */
@@ -191,7 +198,8 @@ export class SessionCache {
     return this.close();
   }
 
-  #matches(key: string, value: Uint8Array, matches: (session: Session) => boolean): boolean {
+  /** Looks at a session in a value. Undefined where the value does not open. */
+  #look<T>(key: string, value: Uint8Array, look: (session: Session) => T): T | undefined {
     // Without secrets no context is needed, and none may be known yet.
     if (!this.#vault.makesIds) this.#knowIdContext(new Uint8Array());
     for (const idContext of this.#idContexts.values()) {
@@ -202,12 +210,12 @@ export class SessionCache {
         continue;
       }
       try {
-        return matches(session);
+        return look(session);
       } finally {
         session.dispose();
       }
     }
-    return false;
+    return undefined;
   }
 
   #knowIdContext(idContext: Uint8Array): void {
@@ -218,47 +226,46 @@ export class SessionCache {
     const now = Date.now();
     const { id, idContext } = session;
     this.#knowIdContext(idContext);
-    const earlier = connection.isResumed ? this.#lookups.of(connection)?.firstHandshake : undefined;
-    const firstHandshake = earlier ?? now;
+    const resumed = connection.isResumed ? this.#lookups.of(connection) : undefined;
+    const firstHandshake = resumed?.opened?.firstHandshake ?? now;
+    const isRevoked = resumed?.isRevoked;
     // The handshake is over, and with it the need to answer twice.
     this.#lookups.forget(connection);
     const key = this.#vault.keyOf(id, idContext, session.protocol) ?? this.#vault.keysOf(id)[0]!;
+    if (isRevoked || this.#revocations.has(key, session)) return this.#notStored(id, "revoked");
     const expiresAt = this.#expiry(session, firstHandshake);
     if (!(expiresAt > now)) return this.#notStored(id, "too old");
     const value = this.#vault.pack(session, key, firstHandshake);
-    if (value.length > this.#maxEntrySize) {
-      this.#journal.counts.tooLarge++;
-      return this.#notStored(id, "too large");
-    }
+    if (value.length > this.#maxEntrySize) return this.#notStored(id, "too large");
+    if (this.#writes.isFull) return this.#notStored(id, "too many writes");
     this.#journal.counts.stored++;
     const began = performance.now();
-    const written = this.#tell("put", () => this.#store.put(key, value, new Date(expiresAt)), (succeeded) => {
+    const written = this.#tell("put", () => this.#writes.put(key, value, new Date(expiresAt)), (succeeded) => {
       const milliseconds = performance.now() - began;
       this.#journal.storeLatency.record(milliseconds);
       if (succeeded) return this.#journal.tell(() => ({ type: "stored", id: shortId(id), milliseconds }));
-      this.#journal.counts.writeFailures++;
       this.#notStored(id, "the store failed");
     });
-    if (written) {
-      this.#puts.set(key, written);
-      written.then(() => this.#puts.get(key) === written && this.#puts.delete(key));
-    }
     if (written && this.#tickets) this.#holdTickets(connection, written);
   }
 
   /** When a session ends: with its own time, its line's, or the client certificate that it vouches for. */
   #expiry(session: Session, firstHandshake: number): number {
     const created = session.created.getTime();
-    const certificate = session.peerCertificate;
     return Math.min(
       created + session.timeout * 1000,
       created + this.#maxSessionAge,
       firstHandshake + this.#maxLineageAge,
-      certificate ? Date.parse(certificate.validTo) : Infinity,
+      peerCertificateEnd(session) ?? Infinity,
     );
   }
 
-  #notStored(id: Uint8Array, reason: "too large" | "too old" | "the store failed"): void {
+  #notStored(id: Uint8Array, reason: NotStoredReason): void {
+    const { counts } = this.#journal;
+    if (reason === "too large") counts.tooLarge++;
+    else if (reason === "revoked") counts.revokedMeanwhile++;
+    else if (reason === "too many writes") counts.droppedWrites++;
+    else if (reason === "the store failed") counts.writeFailures++;
     this.#journal.tell(() => ({ type: "not stored", id: shortId(id), reason }));
   }
 
@@ -280,45 +287,57 @@ export class SessionCache {
     this.#journal.tell(() => ({ type: "removed", id: shortId(id), reason, deleted: key !== undefined }));
     if (key === undefined) return;
     // libssl may hold a lock now, and a store is the user's code.
-    whenUnwound(() => void this.#tell("delete", () => this.#delete(key)));
+    whenUnwound(() => {
+      if (!this.#writes.isFull) return void this.#tell("delete", () => this.#delete(key));
+      this.#lookups.revoke(key);
+      this.#journal.counts.droppedWrites++;
+      this.#journal.failed("delete", new Error("Too many writes are under way"));
+    });
   }
 
-  /** Deletes a session, after it has come to the store where it is still on its way. */
+  /** Deletes a session. Whoever has asked for it and has no answer yet does not get it. */
   #delete(key: string): MaybePromise<void> {
-    const put = this.#puts.get(key);
-    return put ? put.then(() => this.#store.delete(key)) : this.#store.delete(key);
+    const revoke = () => this.#lookups.revoke(key);
+    revoke();
+    const told = this.#writes.delete(key);
+    return isPromise(told) ? told.finally(revoke) : revoke();
   }
 
-  #find(connection: SslConnection, id: Uint8Array, callback: SessionLookup): Session | undefined {
+  /** The session that libssl asks for, opened once for all the times that it does. */
+  #find(connection: SslConnection, id: Uint8Array): Session | undefined {
     const lookup = this.#lookups.of(connection);
-    if (!lookup?.found || toHex(lookup.found.id) !== toHex(id)) return undefined;
-    const session = this.#open(connection, lookup);
-    if (session) callback.copy = false;
-    return session;
+    if (!lookup?.found || !sameBytes(lookup.found.id, id)) return undefined;
+    const idContext = connection.sessionIdContext;
+    const { opened, serverName } = lookup;
+    if (opened?.idContext === idContext && opened.serverName === serverName) return opened.session;
+    // After a HelloRetryRequest a client may ask for another name.
+    lookup.close();
+    lookup.opened = { ...this.#open(lookup, lookup.found, idContext), serverName, idContext };
+    return lookup.opened.session;
   }
 
   /** The session that was found, if it may resume. */
-  #open(connection: SslConnection, lookup: Lookup): Session | undefined {
-    const { id, key, value } = lookup.found!;
+  #open(
+    lookup: Lookup,
+    { id, key, value }: FoundValue,
+    idContext: Uint8Array,
+  ): Pick<Opened, "session" | "firstHandshake"> {
     let session: Session | undefined;
     try {
-      const { der, firstHandshake } = this.#vault.unpack(value, key, connection.sessionIdContext);
+      const { der, firstHandshake } = this.#vault.unpack(value, key, idContext);
       session = Session.fromDer(der);
       const refusal = this.#refusal(session, id, lookup, firstHandshake);
-      if (!refusal) {
-        lookup.firstHandshake = firstHandshake;
-        return session;
-      }
-      this.#refuse(id, refusal);
+      if (!refusal) return { session, firstHandshake };
+      this.#journal.refused(id, refusal);
       if (refusal === "another session") {
         this.#journal.failed(lookup.operation, new TypeError("it answered with a session of another id"));
       }
     } catch (cause) {
-      this.#refuse(id, "not opened");
+      this.#journal.refused(id, "not opened");
       if (!(cause instanceof SealError)) this.#journal.failed(lookup.operation, cause);
     }
     session?.dispose();
-    return undefined;
+    return { session: undefined, firstHandshake: NaN };
   }
 
   #refusal(session: Session, id: Uint8Array, lookup: Lookup, firstHandshake: number): RefusalReason | undefined {
@@ -328,14 +347,6 @@ export class SessionCache {
     // Also where it is no time at all.
     if (!(this.#expiry(session, firstHandshake) > Date.now())) return "too old";
     return undefined;
-  }
-
-  #refuse(id: Uint8Array, reason: RefusalReason): void {
-    const { counts } = this.#journal;
-    if (reason === "too old") counts.tooOld++;
-    else if (reason === "another server name") counts.otherName++;
-    else counts.notOpened++;
-    this.#journal.tell(() => ({ type: "refused", id: shortId(id), reason }));
   }
 
   /**
@@ -363,15 +374,8 @@ export class SessionCache {
       done(true);
       return undefined;
     }
-    const written = Promise.resolve(told).then(() => done(true), failed).finally(() => this.#writes.delete(written));
-    this.#writes.add(written);
+    const written = Promise.resolve(told).then(() => done(true), failed).finally(() => this.#underWay.delete(written));
+    this.#underWay.add(written);
     return written;
   }
 }
-
-function isSecret(secret: unknown): boolean {
-  return typeof secret === "string" || secret instanceof Uint8Array;
-}
-
-const deletionReasons: readonly DeletionReason[] = ["expired", "fatal alert", "flushed", "application"];
-const possibleReasons: readonly DeletionReason[] = [...deletionReasons, "unclean close"];

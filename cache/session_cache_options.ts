@@ -38,6 +38,16 @@ export interface SessionCacheOptions {
   /** The largest value to store, in bytes; by default 10,240. A larger session does not resume. */
   maxEntrySize?: number;
   /**
+   * For how long the store may take to store or delete a session, in milliseconds; by default 5,000. After that it has
+   * failed, and nobody waits for it any more.
+   */
+  writeTimeout?: number;
+  /**
+   * How many sessions may be on their way to the store, or from it, at once; by default 1,000. What is more is not
+   * stored: a store that hangs does not fill the memory. While one hangs, one at a time is tried.
+   */
+  maxPendingWrites?: number;
+  /**
    * For which reasons a session that libssl removed is deleted from the store; by default for all but
    * `unclean close`: a client that vanishes, or a server that is restarted, says nothing against a session.
    */
@@ -58,12 +68,16 @@ export type SessionCacheEvent =
   | { readonly type: "hit" | "miss" | "foreign id" | "timed out" | "late"; readonly id: string }
   | { readonly type: "refused"; readonly id: string; readonly reason: RefusalReason }
   | { readonly type: "stored"; readonly id: string; readonly milliseconds: number }
-  | { readonly type: "not stored"; readonly id: string; readonly reason: "too large" | "too old" | "the store failed" }
+  | { readonly type: "not stored"; readonly id: string; readonly reason: NotStoredReason }
+  | { readonly type: "revoked"; readonly id: string }
   | { readonly type: "removed"; readonly id: string; readonly reason: RemovalReason; readonly deleted: boolean }
   | { readonly type: "store error"; readonly operation: StoreOperation; readonly error: SessionStoreError };
 
 /** Why a session that the store had does not resume. */
-export type RefusalReason = "not opened" | "another session" | "another server name" | "too old";
+export type RefusalReason = "not opened" | "another session" | "another server name" | "too old" | "revoked";
+
+/** Why a new session does not go to the store, or did not get there. */
+export type NotStoredReason = "too large" | "too old" | "revoked" | "too many writes" | "the store failed";
 
 /** What a {@linkcode SessionCache} has counted since it was made. */
 export interface SessionCacheStats {
@@ -87,12 +101,22 @@ export interface SessionCacheStats {
   tooOld: number;
   /** Sessions refused because they were made for another server name. */
   otherName: number;
+  /** Sessions refused, or not stored, because they were revoked while a handshake was under way. */
+  revokedMeanwhile: number;
+  /** Sessions that were revoked: calls of `revoke()`, and what `revokeWhere()` deleted. */
+  revoked: number;
   /** Sessions that were handed to the store. */
   stored: number;
   /** Sessions that were too large to store. */
   tooLarge: number;
-  /** Sessions that the store failed to store. */
+  /** Sessions that the store failed to store, or did not store in `writeTimeout`. */
   writeFailures: number;
+  /** Sessions that the store did not store or delete in `writeTimeout`. */
+  writeTimeouts: number;
+  /** Answers to those that came later. */
+  lateWrites: number;
+  /** Sessions that were not stored or not deleted because `maxPendingWrites` were under way. */
+  droppedWrites: number;
   /** Sessions that libssl removed. */
   removed: number;
   /** Failures of the store, of whatever kind: each was reported to `onStoreError`. */

@@ -20,6 +20,8 @@ export interface Caller {
   readonly connection: SslConnection;
   /** How many messages came after the handshake that were no data, in a row. */
   controlMessages: number;
+  /** How many times its get callback was asked for a session. */
+  sessionQuestions: number;
 }
 
 let active: Caller | undefined;

@@ -32,26 +32,28 @@ export class ClientHello {
    * The content of an extension, or undefined where the client did not send it.
    *
    * @param type its number in the IANA registry: 0 is server_name, 16 ALPN, 41 pre_shared_key, 43 supported_versions
+   * @param most how many bytes to read at most; by default all, which can be 64 KiB
    */
-  extension(type: number): Uint8Array | undefined {
+  extension(type: number, most: number = Infinity): Uint8Array | undefined {
     const { ssl, memory } = library();
     const out = new BigUint64Array(1);
     const length = new BigUint64Array(1);
     if (ssl.SSL_client_hello_get0_ext(this.#alive(), type, out, length) !== 1) return undefined;
-    return memory.readBytes(memory.pointerIn(out) ?? null, Number(length[0]));
+    return memory.readBytes(memory.pointerIn(out) ?? null, Math.min(most, Number(length[0])));
   }
 
   /**
    * The server name (SNI) that the client asks for, as it was sent: letters of either case. After a HelloRetryRequest
-   * the callback runs again, and a client may then ask for another name.
+   * the callback runs again, and a client may then ask for another name. Undefined too for a name of more than 255
+   * bytes, with which libssl ends the handshake.
    */
   get serverName(): string | undefined {
-    const serverName = 0;
-    const names = this.extension(serverName);
+    const serverName = 0, longest = 255;
     // A list, its type and two lengths before the name. RFC 6066, section 3.
+    const names = this.extension(serverName, 5 + longest);
     if (!names || names.length < 5) return undefined;
     const length = names[3]! << 8 | names[4]!;
-    return new TextDecoder().decode(names.subarray(5, 5 + length));
+    return length > longest ? undefined : new TextDecoder().decode(names.subarray(5, 5 + length));
   }
 
   /**

@@ -135,6 +135,7 @@ export class SslConnection {
       context: context!,
       connection: this,
       controlMessages: 0,
+      sessionQuestions: 0,
     };
     if (!this.#own) return;
     held.connections++;

@@ -95,7 +95,17 @@ function reasonOf(session: Session, pointer: Pointer): RemovalReason {
   return own && memory.keyOf(own) === memory.keyOf(pointer) ? "fatal alert" : "evicted";
 }
 
+/**
+ * libssl asks for each of up to 1,700 sessions that fit a ClientHello, and begins anew after a HelloRetryRequest. Clients
+ * that mean well offer a few.
+ */
+const mostQuestions = 64;
+
 function getSession(ssl: Pointer | Null, data: Pointer | Null, length: number, copy: Pointer | Null): Pointer | Null {
+  const caller = activeCaller();
+  const isCallers = caller && ssl && caller.key === library().memory.keyOf(ssl);
+  // Nothing else is done, so that a client gains nothing by offering more.
+  if (isCallers && ++caller.sessionQuestions > mostQuestions) return null;
   return calledBack(null, () =>
     withConnection(ssl, null, (state, connection) => {
       if (!state.getSession) return null;

@@ -152,15 +152,12 @@ for (const version of versions) {
       "counts what it does",
       leavingNothing(() => {
         using contexts = new CachingContexts(version, new MemoryStore());
-        const none = {
-          ...{ lookups: 0, hits: 0, misses: 0, foreignIds: 0, timedOut: 0, late: 0, alreadyTaken: 0, notOpened: 0 },
-          ...{ tooOld: 0, otherName: 0, stored: 0, tooLarge: 0, writeFailures: 0, removed: 0, errors: 0 },
-        };
         const counted = () => {
           const { lookupLatency: _, storeLatency: __, ...counts } = contexts.cache.stats();
           return counts;
         };
-        assertEquals(counted(), none);
+        const none = counted();
+        assert(Object.values(none).every((count) => count === 0));
         const session = contexts.resumable();
         assertEquals(counted(), { ...none, stored: 1 });
         contexts.visit(session);

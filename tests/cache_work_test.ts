@@ -1,0 +1,208 @@
+import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { MemoryStore, OpenSslError, selfSigned, type Session, type SslContextOptions } from "../mod.ts";
+import { Cached, secret } from "./cache_server_support.ts";
+import { leavingNothing, made } from "./counts.ts";
+import { RawHello } from "./hello.ts";
+import type { Link } from "./support.ts";
+
+const extensions = { serverName: 0, groups: 10, alpn: 16 };
+/** As many as fit a ClientHello of 64 KiB. */
+const many = 1700;
+
+/** A store that counts what it is asked. */
+class Counting extends MemoryStore {
+  questions = 0;
+
+  override get(key: string): Uint8Array | undefined {
+    this.questions++;
+    return super.get(key);
+  }
+  override take(key: string): Uint8Array | undefined {
+    this.questions++;
+    return super.take(key);
+  }
+}
+
+/** What a ClientHello caused. */
+interface Work {
+  readonly questions: number;
+  readonly events: number;
+  readonly counted: number;
+  /** SSL_SESSIONs made: those that were read from the store among them. */
+  readonly sessions: number;
+  /** X509s made: sessions with a client's certificate have one. */
+  readonly certificates: number;
+}
+
+interface Server {
+  readonly store: Counting;
+  readonly contexts: Cached;
+}
+
+/** The hello of a client that offers a session, and what is left of the connection. */
+function helloOf(contexts: Cached, session: Session): { link: Link; hello: RawHello } {
+  const link = contexts.link(session);
+  link.client.handshake();
+  const buffer = new Uint8Array(20_000);
+  const hello = new RawHello(buffer.slice(0, link.client.pullCiphertext(buffer)));
+  return { link, hello };
+}
+
+/** Has the server read what the client sent, and more if it asks for another hello. */
+function workOf({ store, contexts }: Server, session: Session, change: (hello: RawHello) => void, hellos = 1): Work {
+  const { link, hello } = helloOf(contexts, session);
+  using server = link.server;
+  link.client.dispose();
+  change(hello);
+  const bytes = hello.write();
+  const counted = () => {
+    const { lookupLatency: _, storeLatency: __, ...counts } = contexts.cache.stats();
+    return Object.values(counts).reduce((sum, count) => sum + count, 0);
+  };
+  const before = { questions: store.questions, events: contexts.events.length, counted: counted(), ...made };
+  for (let n = 0; n < hellos; n++) {
+    server.pushCiphertext(bytes);
+    try {
+      assertEquals(server.handshake(), "wants-bytes");
+    } catch (error) {
+      assert(error instanceof OpenSslError, String(error));
+    }
+  }
+  assert(bytes.length < 70_000);
+  return {
+    questions: store.questions - before.questions,
+    events: contexts.events.length - before.events,
+    counted: counted() - before.counted,
+    sessions: made.sessions - before.sessions,
+    certificates: made.certificates - before.certificates,
+  };
+}
+
+function randomIds(count: number): Uint8Array[] {
+  return Array.from({ length: count }, () => crypto.getRandomValues(new Uint8Array(32)));
+}
+
+/** Ends up with a cipher of another hash than the session's: libssl passes over it, and asks for the next. */
+function otherHash(hello: RawHello): void {
+  hello.ciphers = hello.ciphers.filter((cipher) => cipher !== 0x1302); // TLS_AES_256_GCM_SHA384
+}
+
+/** The worst hellos, each with how many are sent. */
+const worst: Record<string, { change: (hello: RawHello, contexts: Cached) => void; hellos?: number }> = {
+  "one session, 1,700 times": {
+    change(hello) {
+      otherHash(hello);
+      hello.offer(Array.from({ length: many }, () => hello.offered));
+    },
+  },
+  "1,700 sessions that nobody made, and one in front that resumes": {
+    change: (hello) => void hello.offer([hello.offered, ...randomIds(many - 1)]),
+  },
+  "1,700 sessions that nobody made": { change: (hello) => void hello.offer(randomIds(many)) },
+  "1,700 of this server's ids": {
+    change(hello, contexts) {
+      otherHash(hello);
+      hello.offer(Array.from({ length: many }, (_, n) => contexts.sessions[n % contexts.sessions.length]!.id));
+    },
+  },
+  "a server name of 60 KB": {
+    change(hello) {
+      const name = new Uint8Array(60_000).fill(97);
+      const length = (more: number) => [name.length + more >> 8, name.length + more & 0xff];
+      hello.set(extensions.serverName, new Uint8Array([...length(3), 0, ...length(0), ...name]));
+    },
+  },
+  "6,000 server names": {
+    change(hello) {
+      const one = [0, 0, 7, ...new TextEncoder().encode("foreign")];
+      const names = Array.from({ length: 6000 }, () => one).flat();
+      hello.set(extensions.serverName, new Uint8Array([names.length >> 8, names.length & 0xff, ...names]));
+    },
+  },
+  "30,000 application protocols": {
+    change(hello) {
+      const protocols = Array.from({ length: 30_000 }, () => [1, 97]).flat();
+      hello.set(extensions.alpn, new Uint8Array([protocols.length >> 8, protocols.length & 0xff, ...protocols]));
+    },
+  },
+  "15,000 extensions that nobody knows": {
+    change(hello) {
+      for (let n = 0; n < 15_000; n++) hello.set(0x4000 + n, new Uint8Array());
+    },
+  },
+  "one session, 1,700 times, before and after a HelloRetryRequest": {
+    change(hello) {
+      otherHash(hello);
+      hello.offer(Array.from({ length: many }, () => hello.offered));
+    },
+    hellos: 2,
+  },
+  "1,700 sessions that nobody made, before and after a HelloRetryRequest": {
+    change: (hello) => void hello.offer(randomIds(many)),
+    hellos: 2,
+  },
+};
+
+const identity = selfSigned(["client"]);
+const servers: Record<string, SslContextOptions> = {
+  "": {},
+  " with client certificates": {
+    verify: "require",
+    certificateAuthorities: identity.certificate,
+    sessionIdContext: "people",
+  },
+};
+
+for (const [which, options] of Object.entries(servers)) {
+  for (const sealed of [false, true]) {
+    describe(`TLSv1.3: the work for a ClientHello, ${sealed ? "sealed" : "unsealed"}${which}`, () => {
+      for (const [what, { change, hellos }] of Object.entries(worst)) {
+        it(
+          `has a bound: ${what}`,
+          leavingNothing(() => {
+            const store = new Counting();
+            const secrets = sealed ? { secrets: [secret()] } : {};
+            // A client sends a share of X25519 first: a server of P-384 alone asks for another hello.
+            const groups = hellos ? { groups: "P-384" } : {};
+            const client = { ...(which && identity), groups: "X25519:P-384" };
+            using contexts = new Cached("TLSv1.3", { store, ...secrets }, { ...options, ...groups }, client);
+            const server = { store, contexts };
+            for (let n = 0; n < 10; n++) contexts.visit();
+            const [first, second] = contexts.sessions as [Session, Session];
+            // The ordinary one comes alone, and resumes.
+            const ordinary = workOf(server, first, () => {});
+            assertEquals(ordinary.questions, 1);
+            assertGreater(ordinary.sessions, 0);
+            const hostile = workOf(server, second, (hello) => change(hello, contexts), hellos);
+            assertLessOrEqual(hostile.questions, 4);
+            assertLessOrEqual(hostile.events, 5);
+            assertLessOrEqual(hostile.counted, 12);
+            // A session of its own for a handshake that does not resume.
+            assertLessOrEqual(hostile.sessions, ordinary.sessions + 2);
+            assertLessOrEqual(hostile.certificates, ordinary.certificates);
+            assertEquals(contexts.errors, []);
+          }),
+        );
+      }
+    });
+  }
+}
+
+describe("SslContext's get session callback", () => {
+  it(
+    "is asked a bounded number of times for one connection",
+    leavingNothing(() => {
+      using contexts = new Cached("TLSv1.3", { store: new MemoryStore() });
+      const session = contexts.resumable();
+      let asked = 0;
+      contexts.server.setGetSessionCallback(() => void asked++);
+      const { link, hello } = helloOf(contexts, session);
+      using server = link.server;
+      link.client.dispose();
+      server.pushCiphertext(hello.offer(randomIds(many)).write());
+      assertEquals(server.handshake(), "wants-bytes");
+      assertEquals(asked, 64);
+    }),
+  );
+});
