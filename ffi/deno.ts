@@ -22,6 +22,8 @@ interface DenoNamespace {
   UnsafePointer: { value(pointer: unknown): bigint; create(address: bigint): unknown };
 }
 
+type AnyFunction = (...parameters: unknown[]) => unknown;
+
 const deno = (globalThis as { Deno?: DenoNamespace }).Deno;
 
 /** Deno.dlopen. A pointer is Deno's pointer object; NULL is null. */
@@ -40,6 +42,30 @@ export function denoAdapter(): Adapter {
     void: "void",
   };
 
+  // V8 calls a C function straight from optimised code ("fast call") and ends the process if that code is deoptimised
+  // while the call is in a callback. Deno makes no such call of a function that is passed a struct: so the first pointer
+  // goes as a struct of it alone, which C gets in the same register. The memory is read before C runs, so one will do.
+  const structOfPointer = { struct: ["pointer"] };
+  const address = new BigUint64Array(1);
+  const struct = new Uint8Array(address.buffer);
+
+  function byStruct(call: AnyFunction, parameters: number): AnyFunction {
+    const lend = (pointer: unknown) => {
+      address[0] = UnsafePointer.value(pointer);
+      return struct;
+    };
+    switch (parameters) {
+      case 1:
+        return (a) => call(lend(a));
+      case 2:
+        return (a, b) => call(lend(a), b);
+      case 3:
+        return (a, b, c) => call(lend(a), b, c);
+      default:
+        return (a, ...others) => call(lend(a), ...others);
+    }
+  }
+
   return {
     runtime: "deno",
     platform: build.os === "linux" || build.os === "darwin" || build.os === "windows" ? build.os : "other",
@@ -51,14 +77,16 @@ export function denoAdapter(): Adapter {
     open<T extends PrototypeTable>(path: string, table: T): OpenedLibrary<T> {
       const definitions: Record<string, unknown> = {};
       for (const [name, prototype] of Object.entries(table)) {
-        definitions[name] = {
-          name: prototype.symbol ?? name,
-          parameters: prototype.parameters.map((type) => native[type]),
-          result: native[prototype.result],
-        };
+        const parameters: unknown[] = prototype.parameters.map((type) => native[type]);
+        if (prototype.callsBack) parameters[0] = structOfPointer;
+        definitions[name] = { name: prototype.symbol ?? name, parameters, result: native[prototype.result] };
       }
       const library = dlopen(path, definitions);
-      return { functions: library.symbols as FunctionsOf<T>, close: () => library.close() };
+      const functions: Record<string, unknown> = { ...library.symbols };
+      for (const [name, { callsBack, parameters }] of Object.entries(table)) {
+        if (callsBack) functions[name] = byStruct(functions[name] as AnyFunction, parameters.length);
+      }
+      return { functions: functions as FunctionsOf<T>, close: () => library.close() };
     },
     trampoline<P extends CallbackPrototype>(prototype: P, callback: CallbackOf<P>): Trampoline {
       const native_ = {

@@ -1,6 +1,11 @@
 import type { PrototypeTable } from "./types.ts";
 
-/** The functions of libssl that this library calls, each with its C prototype. */
+/**
+ * The functions of libssl that this library calls, each with its C prototype.
+ *
+ * What moves a connection on, ends one, or takes a session out of a cache may call back, and so may what makes or frees an
+ * SSL, SSL_CTX or SSL_SESSION: other code can have libcrypto tell it of each.
+ */
 export const libssl = {
   // const SSL_METHOD *TLS_server_method(void)
   TLS_server_method: { parameters: [], result: "pointer" },
@@ -8,11 +13,11 @@ export const libssl = {
   TLS_client_method: { parameters: [], result: "pointer" },
 
   // SSL_CTX *SSL_CTX_new(const SSL_METHOD *method)
-  SSL_CTX_new: { parameters: ["pointer"], result: "pointer" },
+  SSL_CTX_new: { parameters: ["pointer"], result: "pointer", callsBack: true },
   // int SSL_CTX_up_ref(SSL_CTX *ctx)
   SSL_CTX_up_ref: { parameters: ["pointer"], result: "i32" },
   // void SSL_CTX_free(SSL_CTX *ctx)
-  SSL_CTX_free: { parameters: ["pointer"], result: "void" },
+  SSL_CTX_free: { parameters: ["pointer"], result: "void", callsBack: true },
   // long SSL_CTX_ctrl(SSL_CTX *ctx, int cmd, long larg, void *parg)
   SSL_CTX_ctrl: { parameters: ["pointer", "i32", "long", "pointer"], result: "long" },
   // long SSL_CTX_ctrl(SSL_CTX *ctx, int cmd, long larg, void *parg)
@@ -73,13 +78,13 @@ export const libssl = {
   // size_t SSL_CTX_get_num_tickets(const SSL_CTX *ctx)
   SSL_CTX_get_num_tickets: { parameters: ["pointer"], result: "size" },
   // int SSL_CTX_add_session(SSL_CTX *ctx, SSL_SESSION *session)
-  SSL_CTX_add_session: { parameters: ["pointer", "pointer"], result: "i32" },
+  SSL_CTX_add_session: { parameters: ["pointer", "pointer"], result: "i32", callsBack: true },
   // int SSL_CTX_remove_session(SSL_CTX *ctx, SSL_SESSION *session)
-  SSL_CTX_remove_session: { parameters: ["pointer", "pointer"], result: "i32" },
+  SSL_CTX_remove_session: { parameters: ["pointer", "pointer"], result: "i32", callsBack: true },
   // void SSL_CTX_flush_sessions(SSL_CTX *ctx, long tm)
-  SSL_CTX_flush_sessions: { parameters: ["pointer", "long"], result: "void", until: 0x30400000 },
+  SSL_CTX_flush_sessions: { parameters: ["pointer", "long"], result: "void", callsBack: true, until: 0x30400000 },
   // void SSL_CTX_flush_sessions_ex(SSL_CTX *ctx, time_t tm)
-  SSL_CTX_flush_sessions_ex: { parameters: ["pointer", "u64"], result: "void", since: 0x30400000 },
+  SSL_CTX_flush_sessions_ex: { parameters: ["pointer", "u64"], result: "void", callsBack: true, since: 0x30400000 },
 
   // void SSL_CTX_sess_set_new_cb(SSL_CTX *ctx, int (*new_session_cb)(SSL *, SSL_SESSION *))
   SSL_CTX_sess_set_new_cb: { parameters: ["pointer", "pointer"], result: "void" },
@@ -96,9 +101,9 @@ export const libssl = {
   SSL_CTX_sess_get_get_cb: { parameters: ["pointer"], result: "pointer" },
 
   // SSL *SSL_new(SSL_CTX *ctx)
-  SSL_new: { parameters: ["pointer"], result: "pointer" },
+  SSL_new: { parameters: ["pointer"], result: "pointer", callsBack: true },
   // void SSL_free(SSL *ssl)
-  SSL_free: { parameters: ["pointer"], result: "void" },
+  SSL_free: { parameters: ["pointer"], result: "void", callsBack: true },
   // void SSL_set_bio(SSL *ssl, BIO *rbio, BIO *wbio): takes both
   SSL_set_bio: { parameters: ["pointer", "pointer", "pointer"], result: "void" },
   // void SSL_set_accept_state(SSL *ssl)
@@ -106,15 +111,15 @@ export const libssl = {
   // void SSL_set_connect_state(SSL *ssl)
   SSL_set_connect_state: { parameters: ["pointer"], result: "void" },
   // int SSL_do_handshake(SSL *ssl)
-  SSL_do_handshake: { parameters: ["pointer"], result: "i32" },
+  SSL_do_handshake: { parameters: ["pointer"], result: "i32", callsBack: true },
   // int SSL_is_init_finished(const SSL *s)
   SSL_is_init_finished: { parameters: ["pointer"], result: "i32" },
   // int SSL_read(SSL *ssl, void *buf, int num)
-  SSL_read: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
+  SSL_read: { parameters: ["pointer", "buffer", "i32"], result: "i32", callsBack: true },
   // int SSL_write(SSL *ssl, const void *buf, int num)
-  SSL_write: { parameters: ["pointer", "buffer", "i32"], result: "i32" },
+  SSL_write: { parameters: ["pointer", "buffer", "i32"], result: "i32", callsBack: true },
   // int SSL_shutdown(SSL *ssl)
-  SSL_shutdown: { parameters: ["pointer"], result: "i32" },
+  SSL_shutdown: { parameters: ["pointer"], result: "i32", callsBack: true },
   // void SSL_set_shutdown(SSL *ssl, int mode)
   SSL_set_shutdown: { parameters: ["pointer", "i32"], result: "void" },
   // int SSL_get_shutdown(const SSL *ssl)
@@ -122,7 +127,7 @@ export const libssl = {
   // int SSL_get_error(const SSL *ssl, int ret)
   SSL_get_error: { parameters: ["pointer", "i32"], result: "i32" },
   // SSL_CTX *SSL_set_SSL_CTX(SSL *ssl, SSL_CTX *ctx): lent
-  SSL_set_SSL_CTX: { parameters: ["pointer", "pointer"], result: "pointer" },
+  SSL_set_SSL_CTX: { parameters: ["pointer", "pointer"], result: "pointer", callsBack: true },
   // int SSL_set_session_id_context(SSL *ssl, const unsigned char *sid_ctx, unsigned int sid_ctx_len)
   SSL_set_session_id_context: { parameters: ["pointer", "buffer", "u32"], result: "i32" },
   // void SSL_set_verify(SSL *s, int mode, SSL_verify_cb verify_callback): NULL leaves the callback as it is
@@ -167,7 +172,7 @@ export const libssl = {
   // SSL_SESSION *SSL_get1_session(SSL *ssl)
   SSL_get1_session: { parameters: ["pointer"], result: "pointer" },
   // int SSL_set_session(SSL *ssl, SSL_SESSION *session)
-  SSL_set_session: { parameters: ["pointer", "pointer"], result: "i32" },
+  SSL_set_session: { parameters: ["pointer", "pointer"], result: "i32", callsBack: true },
   // long SSL_get_verify_result(const SSL *ssl)
   SSL_get_verify_result: { parameters: ["pointer"], result: "long" },
   // int SSL_get_verify_mode(const SSL *ssl)
@@ -204,15 +209,19 @@ export const libssl = {
   // int SSL_SESSION_up_ref(SSL_SESSION *ses)
   SSL_SESSION_up_ref: { parameters: ["pointer"], result: "i32" },
   // SSL_SESSION *SSL_SESSION_dup(const SSL_SESSION *src)
-  SSL_SESSION_dup: { parameters: ["pointer"], result: "pointer" },
+  SSL_SESSION_dup: { parameters: ["pointer"], result: "pointer", callsBack: true },
   // void SSL_SESSION_free(SSL_SESSION *ses)
-  SSL_SESSION_free: { parameters: ["pointer"], result: "void" },
+  SSL_SESSION_free: { parameters: ["pointer"], result: "void", callsBack: true },
   // int i2d_SSL_SESSION(const SSL_SESSION *in, unsigned char **pp)
   i2d_SSL_SESSION: { parameters: ["pointer", "buffer"], result: "i32" },
   // SSL_SESSION *d2i_SSL_SESSION(SSL_SESSION **a, const unsigned char **pp, long length)
-  d2i_SSL_SESSION: { parameters: ["pointer", "buffer", "long"], result: "pointer" },
+  d2i_SSL_SESSION: { parameters: ["pointer", "buffer", "long"], result: "pointer", callsBack: true },
   // SSL_SESSION *PEM_read_bio_SSL_SESSION(BIO *bp, SSL_SESSION **x, pem_password_cb *cb, void *u)
-  PEM_read_bio_SSL_SESSION: { parameters: ["pointer", "pointer", "pointer", "buffer"], result: "pointer" },
+  PEM_read_bio_SSL_SESSION: {
+    parameters: ["pointer", "pointer", "pointer", "buffer"],
+    result: "pointer",
+    callsBack: true,
+  },
   // int PEM_write_bio_SSL_SESSION(BIO *bp, const SSL_SESSION *x)
   PEM_write_bio_SSL_SESSION: { parameters: ["pointer", "pointer"], result: "i32" },
   // const unsigned char *SSL_SESSION_get_id(const SSL_SESSION *s, unsigned int *len)

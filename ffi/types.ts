@@ -35,6 +35,11 @@ export type Buffer = Uint8Array | Int32Array | Uint32Array | BigUint64Array;
 export interface Prototype {
   readonly parameters: readonly CType[];
   readonly result: CType;
+  /**
+   * It may call a C function of ours before it returns, one in callbacks.ts or one that watches libssl's objects come and
+   * go. Its first parameter is a pointer.
+   */
+  readonly callsBack?: true;
   /** The symbol's name where it is not the key in the table. */
   readonly symbol?: string;
   /** The first version that has it, as in `OpenSSL_version_num()`: `0x30000000`. */
