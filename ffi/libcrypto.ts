@@ -7,6 +7,9 @@ export const libcrypto = {
   // const char *OpenSSL_version(int type)
   OpenSSL_version: { parameters: ["i32"], result: "pointer" },
 
+  // int OPENSSL_init_crypto(uint64_t opts, const OPENSSL_INIT_SETTINGS *settings)
+  OPENSSL_init_crypto: { parameters: ["u64", "pointer"], result: "i32" },
+
   // void *CRYPTO_malloc(size_t num, const char *file, int line)
   CRYPTO_malloc: { parameters: ["size", "pointer", "i32"], result: "pointer" },
   // void CRYPTO_free(void *ptr, const char *file, int line)

@@ -68,12 +68,24 @@ function openAt(adapter: Adapter, paths: LibraryPaths): OpenSsl {
     const versionNumber = Number(about.OpenSSL_version_num());
     requireOpenSsl(paths.crypto, version, versionNumber);
     const crypto = open(paths.crypto, ofVersion(libcrypto, versionNumber));
+    keepWhileThreadsEnd(crypto);
     const ssl = open(paths.ssl, ofVersion(libssl, versionNumber));
     const memoryMethod = crypto.BIO_s_mem() as Pointer;
     return { adapter, path: paths.ssl, version, versionNumber, ssl, crypto, memory, memoryMethod, close };
   } catch (error) {
     close();
     throw error;
+  }
+}
+
+/**
+ * At its first use libcrypto has the process's exit tear down all that it has, which corrupts the heap where a thread that
+ * used it is ending at the same moment. Nothing that it has needs to be torn down: the process ends.
+ */
+function keepWhileThreadsEnd({ OPENSSL_init_crypto }: OpenSsl["crypto"]): void {
+  const noExitHandler = 0x80000; // OPENSSL_INIT_NO_ATEXIT
+  if (OPENSSL_init_crypto(noExitHandler, null) !== 1) {
+    throw new Error("libcrypto did not start: other code in this process has ended it");
   }
 }
 
