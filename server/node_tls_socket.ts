@@ -127,9 +127,9 @@ export abstract class NodeTlsSocket extends Duplex {
     return this.#facts.peerCertificate;
   }
 
-  /** The session in DER, a secret. Undefined if there is none, and once the connection is closed. */
-  getSession(): Buffer | undefined {
-    if (this.tls.isClosed) return undefined;
+  /** The session in DER, a secret. Undefined if there is none, null once the connection is closed. */
+  getSession(): Buffer | undefined | null {
+    if (this.tls.isClosed) return null;
     const session = this.tls.session();
     try {
       return session && bufferOf(session.toDer());
@@ -270,7 +270,8 @@ export abstract class NodeTlsSocket extends Duplex {
 
   /** Not here: throws, as node:tls does for a TLSSocket. */
   resetAndDestroy(): never {
-    throw codedError("Cannot reset a TLS connection: use destroy()", "ERR_INVALID_HANDLE_TYPE");
+    const error = new TypeError("Cannot reset a TLS connection: use destroy()");
+    throw Object.assign(error, { code: "ERR_INVALID_HANDLE_TYPE" });
   }
 
   /** Not here: throws an error that says what to use in its place. */
@@ -319,9 +320,9 @@ export abstract class NodeTlsSocket extends Duplex {
     return false;
   }
 
-  /** False, as {@linkcode NodeTlsSocket.connecting}. */
-  get pending(): false {
-    return false;
+  /** False while the connection is open, and true afterwards, as there is no socket then. */
+  get pending(): boolean {
+    return this.tls.isClosed;
   }
 
   /** False, as {@linkcode NodeTlsSocket.connecting}. */
@@ -335,9 +336,9 @@ export abstract class NodeTlsSocket extends Duplex {
     return this.writable ? "writeOnly" : "closed";
   }
 
-  /** How many bytes wait to be sent: the same as `writableLength`. */
-  get bufferSize(): number {
-    return this.writableLength;
+  /** How many bytes wait to be sent: the same as `writableLength`. Undefined once the connection is closed. */
+  get bufferSize(): number | undefined {
+    return this.tls.isClosed ? undefined : this.writableLength;
   }
 
   /** Does nothing: small writes are never held back. */

@@ -87,8 +87,12 @@ export class TlsDuplex extends NodeTlsSocket {
    * @param milliseconds the time; 0 for no limit
    * @param listener added as a listener of `timeout`, once; with no limit, removed
    * @throws {RangeError} if the time is negative or not finite
+   * @throws {TypeError} if it is no number, or the listener no function
    */
   setTimeout(milliseconds: number, listener?: () => void): this {
+    if (typeof milliseconds !== "number" || listener !== undefined && typeof listener !== "function") {
+      throw new TypeError("Cannot set this timeout: it takes a number of milliseconds, and a function if any");
+    }
     if (!(milliseconds >= 0 && milliseconds < Infinity)) {
       throw new RangeError(`Cannot wait ${milliseconds} ms for a timeout: it takes 0 or more`);
     }
