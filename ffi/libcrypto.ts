@@ -152,6 +152,10 @@ export const libcrypto = {
   X509_STORE_CTX_get1_issuer: { parameters: ["buffer", "pointer", "pointer"], result: "i32" },
   // int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM *param, const char *ipasc)
   X509_VERIFY_PARAM_set1_ip_asc: { parameters: ["pointer", "buffer"], result: "i32" },
+  // int X509_STORE_CTX_get_error(const X509_STORE_CTX *ctx)
+  X509_STORE_CTX_get_error: { parameters: ["pointer"], result: "i32" },
+  // void X509_STORE_CTX_set_error(X509_STORE_CTX *ctx, int s)
+  X509_STORE_CTX_set_error: { parameters: ["pointer", "i32"], result: "void" },
   // const char *X509_verify_cert_error_string(long n)
   X509_verify_cert_error_string: { parameters: ["long"], result: "pointer" },
 } as const satisfies PrototypeTable;

@@ -1,6 +1,8 @@
+import { isIP } from "node:net";
 import { wasThrownByCallback } from "../ssl/calls.ts";
 import { SslConnection } from "../ssl/connection.ts";
 import { SslContext } from "../ssl/context.ts";
+import { checkName } from "../ssl/names.ts";
 import type { Session } from "../ssl/session.ts";
 import { type ClientContextOptions, setConnectionCallbacks } from "./client_contexts.ts";
 import { ClientSessions, contextsOf, sessionsOfWholeProgram } from "./client_sessions.ts";
@@ -22,13 +24,13 @@ import {
  * among connections with equal options. Files are read at each connection.
  */
 export interface ConnectOptions extends ClientContextOptions {
-  /** The server's address or name. */
+  /** The server's address, also one of a zone (`fe80::1%eth0`), or its name, in ASCII or not (`bücher.example`). */
   hostname: string;
   /** The server's port. */
   port: number;
   /**
-   * The name to ask for (SNI) and to find in the server's certificate; by default `hostname`. A dot at its end, which
-   * is DNS's alone, is left out.
+   * The name to ask for (SNI) and to find in the server's certificate; by default `hostname`. It goes in ASCII (IDNA) and
+   * lower case. A dot at its end, which is DNS's alone, is left out, and so is an address's zone.
    */
   serverName?: string;
   /**
@@ -104,19 +106,21 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
   if (typeof hostname !== "string" || hostname === "") {
     throw new TypeError("Cannot connect without a hostname: give the server's name or address");
   }
-  // The dot that ends a full name in DNS is in no certificate, and not to be in SNI (RFC 6066, section 3).
-  const serverName = typeof fullName === "string" ? fullName.replace(/\.$/, "") : "";
-  if (serverName === "") {
+  if (fullName === "" || fullName === ".") {
     throw new TypeError("Cannot connect without a server name: no name would be looked for in the certificate");
   }
+  // Where to connect to keeps its zone, and the dot that tells DNS to look no further.
+  const host = isIP(unbracketed(hostname)) ? unbracketed(hostname) : nameOf("hostname", hostname);
+  const serverName = nameOf("serverName", fullName);
+  const address = hostname.endsWith(".") ? `${host}.` : host;
   if (handlers !== undefined && (typeof handlers !== "object" || handlers === null)) {
     throw new TypeError("Cannot connect with these handlers: they are an object with what to call");
   }
-  const target: Target = { hostname, port, serverName, session };
+  const target: Target = { hostname: address, port, serverName, session };
   const { connection, visit } = context
     ? withOwnContext(target, context, { ...contextOptions, sessions: sessions || undefined })
     : withSharedContext(target, contextOptions, sessions);
-  const where = `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`;
+  const where = `${address.includes(":") ? `[${address}]` : address}:${port}`;
 
   return await new Promise((resolve, reject) => {
     let socket: TlsSocket | undefined;
@@ -189,9 +193,21 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
       return startTls(raw, connection, owner);
     }
     socketsOfThisRuntime()
-      .connect({ hostname, port }, opened, connecting.signal)
+      .connect({ hostname: address, port }, opened, connecting.signal)
       .catch((cause) => fail(unreachableError(where, cause)));
   });
+}
+
+/** A name in the form that it is asked for, looked for in certificates, and told from others by. */
+function nameOf(option: string, text: unknown): string {
+  const checked = typeof text === "string" ? checkName(text) : { fault: `it is a ${typeof text}` };
+  if ("name" in checked) return checked.name;
+  throw new TypeError(`Cannot connect with the ${option} ${JSON.stringify(text)}: ${checked.fault}`);
+}
+
+/** Addresses stand in brackets in URLs alone. */
+function unbracketed(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, "$1");
 }
 
 /** Whom to connect to, and by which session. */

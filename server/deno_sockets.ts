@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import { acceptError, acceptPause } from "./accept_error.ts";
 import {
   type Address,
@@ -61,7 +62,7 @@ export const denoSockets: SocketAdapter = {
   },
   async connect(address, opened, signal) {
     const connection = await deno.connect({
-      hostname: address.hostname,
+      hostname: withNumberedZone(address.hostname),
       port: address.port,
       ...(signal && { signal }),
     });
@@ -115,6 +116,22 @@ class Pause {
     this.#isOver = true;
     this.#end?.();
   }
+}
+
+/** Deno takes an address's zone as a number, and others its interface's name. A loopback address needs none. */
+function withNumberedZone(hostname: string): string {
+  const [, address, zone] = /^([0-9a-f:.]+)%(.*)$/i.exec(hostname) ?? [];
+  if (zone === undefined || /^\d+$/.test(zone)) return hostname;
+  try {
+    const interfaces = networkInterfaces()[zone] ?? [];
+    const numbers = interfaces.map((each) => "scopeid" in each ? each.scopeid ?? 0 : 0);
+    if (interfaces.length > 0) {
+      return numbers.some((number) => number > 0) ? `${address}%${Math.max(...numbers)}` : address!;
+    }
+  } catch {
+    // Without the permission to ask, Deno says what it thinks of the address.
+  }
+  return hostname;
 }
 
 class DenoSocket implements RawSocket {

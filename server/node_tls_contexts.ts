@@ -2,6 +2,7 @@ import type { SessionCache } from "../cache/session_cache.ts";
 import type { KeylogCallback } from "../ssl/callback_types.ts";
 import { SslContext } from "../ssl/context.ts";
 import type { SslContextOptions } from "../ssl/context_options.ts";
+import { normalPattern } from "../ssl/names.ts";
 import { chooseByName, findByName } from "./choose_by_name.ts";
 
 /** A server's contexts as node:tls has them: one for all, and others for the names that were added. */
@@ -40,8 +41,12 @@ export class NodeTlsContexts {
 
   /** Has clients that ask for the name, where `*` stands for one label, get a context of their own. */
   add(name: string, options: SslContextOptions): void {
+    const normal = typeof name === "string" ? normalPattern(name) : undefined;
+    if (normal === undefined) {
+      throw new TypeError(`Cannot add a context for ${JSON.stringify(name)}: give a host name, or *. and one`);
+    }
     SslContext.server(options).dispose();
-    this.#added.push({ name: name.toLowerCase(), options });
+    this.#added.push({ name: normal, options });
     this.#renew();
   }
 

@@ -127,10 +127,18 @@ function divided(options: ServerCertificates): { certificates: OneCertificate[];
 function byNames(certificates: readonly OneCertificate[]): OneCertificate[][] {
   if (certificates.length === 1) return [[...certificates]];
   const groups = new Map<string, OneCertificate[]>();
-  for (const certificate of certificates) {
+  for (const [index, certificate] of certificates.entries()) {
     const context = SslContext.server(certificate);
     const names = [...context.serverNames].sort().join();
     context.dispose();
+    if (names === "" && index > 0) {
+      throw new TypeError(
+        `Cannot choose the certificate number ${
+          index + 1
+        } by a name: it has none that a client could ask for, in its ` +
+          "alternative names or as its common name; put it first, to serve those who ask for another name, or leave it out",
+      );
+    }
     const group = groups.get(names);
     if (group) group.push(certificate);
     else groups.set(names, [certificate]);

@@ -3,6 +3,7 @@ import type { SslConnection } from "./connection.ts";
 import type { SslContext } from "./context.ts";
 import { wrappers } from "./context_state.ts";
 import { library } from "./library.ts";
+import { nameInBytes } from "./names.ts";
 
 /** What a client offered in its ClientHello. It can be used only while the callback runs. */
 export class ClientHello {
@@ -43,17 +44,18 @@ export class ClientHello {
   }
 
   /**
-   * The server name (SNI) that the client asks for, as it was sent: letters of either case. After a HelloRetryRequest
-   * the callback runs again, and a client may then ask for another name. Undefined too for a name of more than 255
-   * bytes, with which libssl ends the handshake.
+   * The server name (SNI) that the client asks for: in lower case, without a dot at its end; an IP address, which is not
+   * to be there and sometimes is, written short. Undefined where there is none, and where what was sent is no name. After
+   * a HelloRetryRequest the callback runs again, and a client may then ask for another name.
    */
   get serverName(): string | undefined {
-    const serverName = 0, longest = 255;
-    // A list, its type and two lengths before the name. RFC 6066, section 3.
+    const serverName = 0, hostName = 0, longest = 255;
     const names = this.extension(serverName, 5 + longest);
-    if (!names || names.length < 5) return undefined;
+    // A list, its type and two lengths before the name. RFC 6066, section 3.
+    if (!names || names.length < 5 || names[2] !== hostName) return undefined;
     const length = names[3]! << 8 | names[4]!;
-    return length > longest ? undefined : new TextDecoder().decode(names.subarray(5, 5 + length));
+    // With a longer one libssl ends the handshake.
+    return length > longest ? undefined : nameInBytes(names.subarray(5, 5 + length));
   }
 
   /**
@@ -75,7 +77,7 @@ export class ClientHello {
    * using context = SslContext.server(selfSigned(["example.com"]));
    * const others = new Map([["example.org", SslContext.server(selfSigned(["example.org"]))]]);
    * context.setClientHelloCallback((_connection, hello) => {
-   *   const other = others.get(hello.serverName?.toLowerCase() ?? "");
+   *   const other = others.get(hello.serverName ?? "");
    *   if (other) hello.useContext(other);
    *   return "continue";
    * });

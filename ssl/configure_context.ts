@@ -49,7 +49,7 @@ export function configureContext(
   const { rejectUnauthorized = true } = options;
   if (authorities !== undefined) useAuthorities(pointer, authorities, role === "server");
   else if (verify !== "none" && ssl.SSL_CTX_set_default_verify_paths(pointer) !== 1) {
-    throw openSslError("Cannot use the system's certificate authorities");
+    throw openSslError("Cannot use the system's certificate authorities", "they cannot be read");
   }
   ssl.SSL_CTX_set_verify(
     pointer,
@@ -88,13 +88,18 @@ function setVersions(state: ContextState, { minVersion, maxVersion }: SslContext
 
 function setVersion({ pointer }: ContextState, which: string, command: number, version: ProtocolVersion): void {
   if (Number(library().ssl.SSL_CTX_ctrl(pointer, command, protocolNumber(version), null)) !== 1) {
-    throw openSslError(`Cannot set the ${which} protocol version to ${version}`);
+    throw openSslError(
+      `Cannot set the ${which} protocol version to ${version}`,
+      "the system's OpenSSL was built without it",
+    );
   }
 }
 
 function setText(what: string, value: string | undefined, set: (text: Uint8Array) => number | bigint): void {
   if (value === undefined) return;
-  if (Number(set(cString(value))) !== 1) throw openSslError(`Cannot set the ${what} to ${JSON.stringify(value)}`);
+  if (Number(set(cString(value))) !== 1) {
+    throw openSslError(`Cannot set the ${what} to ${JSON.stringify(value)}`, "OpenSSL knows no such names");
+  }
 }
 
 function setAlpn(state: ContextState, role: Role, protocols: readonly string[]): void {

@@ -16,6 +16,7 @@ import { type ConnectionReference, freeConnection, switchContext } from "./conne
 import { holdContext } from "./context_reference.ts";
 import { type ContextState, wrappers } from "./context_state.ts";
 import { held, library } from "./library.ts";
+import { nameOfPeer } from "./names.ts";
 import { expectServerName, newSsl } from "./new_ssl.ts";
 import { clearErrors, OpenSslError, openSslError } from "./openssl_error.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
@@ -28,8 +29,8 @@ export type { CipherNames, VerifyResult } from "./connection_facts.ts";
 /** The options of {@linkcode SslConnection.client}. */
 export interface ClientConnectionOptions {
   /**
-   * The server's name, to be sent (SNI) and to be found in its certificate. An IP address is only looked for in the
-   * certificate. Without a name, any name in a trusted certificate will do.
+   * The server's name, to be sent (SNI) and to be found in its certificate, both in ASCII (IDNA). An IP address is only
+   * looked for in the certificate, without its zone. Without a name, any name in a trusted certificate will do.
    */
   serverName?: string;
   /** A session to resume. It stays yours. */
@@ -136,6 +137,7 @@ export class SslConnection {
       connection: this,
       controlMessages: 0,
       sessionQuestions: 0,
+      verifyError: 0,
     };
     if (!this.#own) return;
     held.connections++;
@@ -172,6 +174,7 @@ export class SslConnection {
    * @param context a context for clients; it may be disposed while the connection lives
    * @param options the server's name, and a session to resume
    * @returns a connection that is yours to dispose
+   * @throws {TypeError} for a server name that is none
    * @throws {OpenSslError} if the session cannot be used in this context
    */
   static client(context: SslContext, options: ClientConnectionOptions = {}): SslConnection {
@@ -203,7 +206,7 @@ export class SslConnection {
   #offer(offered: Session): void {
     const session = sessionPointer(offered);
     if (calling(() => library().ssl.SSL_set_session(this.#alive(), session)) !== 1) {
-      throw openSslError("Cannot use this session for the connection");
+      throw openSslError("Cannot use this session for the connection", "the handshake has begun");
     }
   }
 
@@ -352,7 +355,7 @@ export class SslConnection {
   }
 
   #handshakeError(): OpenSslError {
-    const error = openSslError("The TLS handshake failed");
+    const error = openSslError("The TLS handshake failed", "it had failed before");
     const remark = error.errors.map(({ reason }) => {
       if (reason === "certificate verify failed") return this.verifyResult.reason;
       return reason === "http request" ? "the client spoke plain HTTP" : undefined;
@@ -412,7 +415,7 @@ export class SslConnection {
       case sslError.zeroReturn:
         return null;
       default:
-        throw openSslError("Cannot read from the TLS connection");
+        throw openSslError("Cannot read from the TLS connection", "it had failed before");
     }
   }
 
@@ -455,7 +458,7 @@ export class SslConnection {
       this.#caller.controlMessages = controlMessages;
       this.#leave(outer);
     }
-    if (result <= 0) throw openSslError(`Cannot write ${length} bytes to the TLS connection`);
+    if (result <= 0) throw openSslError(`Cannot write ${length} bytes to the TLS connection`, "it had failed before");
     return result;
   }
 
@@ -550,11 +553,11 @@ export class SslConnection {
     return alpnProtocolOf(this.#alive());
   }
 
-  /** The server name (SNI) that the client asked for. @see SSL_get_servername(3) */
+  /** The server name (SNI) that the client asked for, as {@linkcode ClientHello.serverName}. @see SSL_get_servername(3) */
   get serverName(): string | undefined {
     const { ssl, memory } = library();
     const hostName = 0; // TLSEXT_NAMETYPE_host_name
-    return memory.readString(ssl.SSL_get_servername(this.#alive(), hostName));
+    return nameOfPeer(memory.readString(ssl.SSL_get_servername(this.#alive(), hostName)));
   }
 
   /** Whether the handshake resumed a session. @see SSL_session_reused(3) */

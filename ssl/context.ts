@@ -286,8 +286,8 @@ export class SslContext {
   }
 
   /**
-   * The names in the alternative names of its certificates: DNS names in lower case, with `*` where they have it, and IP
-   * addresses. Empty where it was made by other code.
+   * The names that its certificates are for: DNS names in lower case, with `*` where they have it, and IP addresses; of a
+   * certificate without alternative names its common name, if that is a DNS name. Empty where it was made by other code.
    */
   get serverNames(): readonly string[] {
     return this.#state.serverNames;

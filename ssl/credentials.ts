@@ -20,11 +20,14 @@ export function useCertificates(state: ContextState, options: SslContextOptions)
   const names = all.map((one) => useCertificate(state, one)).filter((names) => names !== undefined);
   if (names.length === 0 && all.length === 1) return [];
   if (names.length < all.length) throw new TypeError("Cannot use more certificates: one of them is not given");
+  state.serverNames = Object.freeze([...new Set(names.flatMap(serverNamesIn))]);
   // One of the same type has taken the other's place.
   if (names.length > 1 && countCertificates(state.pointer) < names.length) {
-    throw new TypeError("Cannot use two certificates with keys of one type: a context has one for each");
+    throw new TypeError(
+      `Cannot use two certificates with keys of one type for ${state.serverNames.join(", ") || "no name"}: ` +
+        "a context has one for each",
+    );
   }
-  state.serverNames = Object.freeze([...new Set(names.flatMap(serverNamesIn))]);
   return names;
 }
 

@@ -3,6 +3,7 @@ import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { memoryBio } from "./bio.ts";
 import { library } from "./library.ts";
+import { checkName } from "./names.ts";
 import { openSslError } from "./openssl_error.ts";
 
 /** A new SSL, and the two memory BIOs that it frees. */
@@ -32,8 +33,13 @@ export function newSsl(
 }
 
 /** Has a client's SSL ask for a server by its name, and look for it in the certificate. */
-export function expectServerName(connection: Pointer, name: string): void {
+export function expectServerName(connection: Pointer, serverName: string): void {
+  const checked = checkName(serverName);
+  if ("fault" in checked) {
+    throw new TypeError(`Cannot expect the server name ${JSON.stringify(serverName)}: ${checked.fault}`);
+  }
   const { ssl, crypto } = library();
+  const { name } = checked;
   const text = cString(name);
   if (isIP(name)) {
     if (crypto.X509_VERIFY_PARAM_set1_ip_asc(ssl.SSL_get0_param(connection), text) !== 1) {

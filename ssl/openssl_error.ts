@@ -53,11 +53,15 @@ export class OpenSslError extends Error {
   }
 }
 
-/** Drains the error queue into an error that says what was tried. */
-export function openSslError(action: string): OpenSslError {
+/**
+ * Drains the error queue into an error that says what was tried.
+ *
+ * @param otherwise what happened where OpenSSL does not say
+ */
+export function openSslError(action: string, otherwise = "there is no memory left for it"): OpenSslError {
   const errors = drain();
   const reasons = errors.map(({ reason, data }) => data ? `${reason} (${data})` : reason);
-  return new OpenSslError(`${action}: ${reasons.join("; ") || "OpenSSL gave no reason"}`, errors);
+  return new OpenSslError(`${action}: ${reasons.join("; ") || otherwise}`, errors);
 }
 
 function drain(): OpenSslErrorEntry[] {

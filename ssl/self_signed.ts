@@ -1,7 +1,9 @@
+import { isIP } from "node:net";
 import { cString } from "../ffi/memory.ts";
 import type { Null, Pointer } from "../ffi/types.ts";
 import { writePem } from "./pem.ts";
 import { library } from "./library.ts";
+import { normalPattern } from "./names.ts";
 import { openSslError } from "./openssl_error.ts";
 
 /** A certificate and its private key as PEM text, as {@linkcode SslContext.server} takes them. */
@@ -29,7 +31,8 @@ export interface Credentials {
  */
 export function selfSigned(names: readonly string[] = ["localhost", "127.0.0.1", "::1"]): Credentials {
   const { crypto } = library();
-  const wrong = names.find((name) => !/^[A-Za-z0-9.:*_-]+$/.test(name));
+  const normal = names.map((name) => typeof name === "string" ? normalPattern(name) : undefined);
+  const wrong = names.find((_, index) => normal[index] === undefined);
   if (names.length === 0 || wrong !== undefined) {
     throw new TypeError(
       `Cannot make a certificate for ${JSON.stringify(wrong ?? names)}: give host names or IP addresses`,
@@ -39,7 +42,7 @@ export function selfSigned(names: readonly string[] = ["localhost", "127.0.0.1",
   try {
     const certificate = required("make a certificate", crypto.X509_new());
     try {
-      fill(certificate, key, names);
+      fill(certificate, key, normal as string[]);
       return {
         certificate: writePem("a certificate", (bio) => crypto.PEM_write_bio_X509(bio, certificate)),
         privateKey: writePem(
@@ -79,7 +82,7 @@ function fill(certificate: Pointer, key: Pointer, names: readonly string[]): voi
   const version3 = 2, latin1 = 0x1001, days = 24 * 60 * 60;
   const subject = crypto.X509_get_subject_name(certificate);
   const name = cString(names[0]!);
-  const alternatives = names.map((name) => `${/^[\d.]+$|:/.test(name) ? "IP" : "DNS"}:${name}`).join(",");
+  const alternatives = names.map((name) => `${isIP(name) ? "IP" : "DNS"}:${name}`).join(",");
   const steps: (() => boolean)[] = [
     () => crypto.X509_set_version(certificate, version3) === 1,
     // Browsers take two certificates of one issuer and serial number for a forgery.
@@ -91,8 +94,10 @@ function fill(certificate: Pointer, key: Pointer, names: readonly string[]): voi
     () => crypto.X509_NAME_add_entry_by_txt(subject, cString("CN"), latin1, name, -1, -1, 0) === 1,
     () => crypto.X509_set_issuer_name(certificate, subject) === 1,
     () => crypto.X509_set_pubkey(certificate, key) === 1,
-    () => extend(certificate, 87, "critical,CA:TRUE"), // NID_basic_constraints
-    () => extend(certificate, 83, "critical,digitalSignature,keyCertSign"), // NID_key_usage
+    // A server's own, and no authority's: some clients refuse the one in the place of the other.
+    () => extend(certificate, 87, "critical,CA:FALSE"), // NID_basic_constraints
+    () => extend(certificate, 83, "critical,digitalSignature"), // NID_key_usage
+    () => extend(certificate, 126, "serverAuth,clientAuth"), // NID_ext_key_usage
     () => extend(certificate, 85, alternatives), // NID_subject_alt_name
     () => crypto.X509_sign(certificate, key, crypto.EVP_sha256()) > 0,
   ];

@@ -8,6 +8,7 @@ import { certificateOf } from "./certificate.ts";
 import { encodeDer } from "./der.ts";
 import { removals } from "./context_state.ts";
 import { held, library } from "./library.ts";
+import { nameOfPeer } from "./names.ts";
 import { openSslError } from "./openssl_error.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { SessionReleasedError } from "./released_error.ts";
@@ -221,10 +222,10 @@ export class Session {
     return new Date(this.created.getTime() + this.timeout * 1000);
   }
 
-  /** The server name (SNI) that the client asked for, where the session carries it. */
+  /** The server name (SNI) that the client asked for, as {@linkcode ClientHello.serverName}, where the session carries it. */
   get serverName(): string | undefined {
     const { ssl, memory } = library();
-    return memory.readString(ssl.SSL_SESSION_get0_hostname(this.#alive()));
+    return nameOfPeer(memory.readString(ssl.SSL_SESSION_get0_hostname(this.#alive())));
   }
 
   /** The application protocol (ALPN) that was agreed on, where the session carries it: `h2`. */

@@ -11,6 +11,7 @@ import { SessionCacheMode } from "./constants.ts";
 import { type ContextState, removals, stateOf, wrappers } from "./context_state.ts";
 import { library, whenOpened } from "./library.ts";
 import { endSession, giveAwaySession, keepSession, lendSession, Session, sessionPointer } from "./session.ts";
+import { acceptAnyCertificate } from "./tolerant_verification.ts";
 
 /**
  * The C functions that libssl calls back, one of each kind for the whole process. Each finds the TypeScript side by
@@ -36,7 +37,7 @@ whenOpened(({ adapter }: OpenSsl) => {
     generateSessionId: adapter.trampoline(callbacks.generateSessionId, generateSessionId),
     alpnSelect: adapter.trampoline(callbacks.alpnSelect, alpnSelect),
     keylog: adapter.trampoline(callbacks.keylog, keylog),
-    acceptAnyCertificate: adapter.trampoline(callbacks.acceptAnyCertificate, () => 1),
+    acceptAnyCertificate: adapter.trampoline(callbacks.acceptAnyCertificate, acceptAnyCertificate),
     acceptVerifiedCertificate: adapter.trampoline(callbacks.acceptVerifiedCertificate, (isVerified) => isVerified),
     certificateStatus: adapter.trampoline(callbacks.certificateStatus, certificateStatus),
     info: adapter.trampoline(callbacks.info, info),

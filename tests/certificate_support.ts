@@ -42,3 +42,21 @@ subjectAltName = DNS:localhost, IP:127.0.0.1
 function asn1(date: Date): string {
   return date.toISOString().replace(/[-:T]/g, "").replace(/\.\d+Z/, "Z");
 }
+
+/** A self-signed certificate whose only name is the common name in its subject. */
+export function nameOnly(commonName: string): Credentials {
+  return selfSignedBy(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"], commonName);
+}
+
+/** A self-signed certificate as openssl req makes it, with a key of these options. */
+export function selfSignedBy(keyOptions: readonly string[], commonName: string, more: string[] = []): Credentials {
+  using folder = new TemporaryFolder();
+  const key = folder.file("key.pem");
+  const certificate = folder.file("certificate.pem");
+  const files = ["-keyout", key, "-out", certificate];
+  // Without the system's configuration, which adds names and authority.
+  writeFileSync(folder.file("openssl.cnf"), "[req]\ndistinguished_name = name\nprompt = no\n[name]\n");
+  const configuration = ["-config", folder.file("openssl.cnf")];
+  openssl(["req", "-x509", "-nodes", ...keyOptions, ...files, ...configuration, "-subj", `/CN=${commonName}`, ...more]);
+  return { certificate: readFileSync(certificate, "utf8"), privateKey: readFileSync(key, "utf8") };
+}

@@ -253,7 +253,7 @@ describe("selfSigned()", () => {
       text,
       "DNS:example.com, DNS:*.example.com, IP Address:10.0.0.1, IP Address:FE80:0:0:0:0:0:0:1",
     );
-    assertStringIncludes(text, "CA:TRUE");
+    assertStringIncludes(text, "CA:FALSE");
     assertStringIncludes(text, "id-ecPublicKey");
     assertEquals(certificate === selfSigned(names).certificate, false);
   });

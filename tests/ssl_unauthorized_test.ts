@@ -11,6 +11,7 @@ import {
   SslOption,
 } from "../mod.ts";
 import { verifyName } from "../ssl/verify_names.ts";
+import { validFor } from "./certificate_support.ts";
 import { leavingNothing } from "./counts.ts";
 import { bytes, Contexts, credentials, hex, Link, thrownBy, versions } from "./support.ts";
 
@@ -60,6 +61,29 @@ for (const version of versions) {
         using other = asking.link().connect();
         assertEquals(other.server.peerCertificate, undefined);
         other.close();
+      }),
+    );
+
+    it(
+      "says that the chain does not hold before it says that the time is over, and that before another name",
+      leavingNothing(() => {
+        const day = 24 * 3600 * 1000;
+        const expired = validFor(new Date(Date.now() - 9 * day), new Date(Date.now() - 2 * day));
+        for (
+          const [authorities, serverName, name] of [
+            [expired, "localhost", "CERT_HAS_EXPIRED"],
+            [expired, "elsewhere", "CERT_HAS_EXPIRED"],
+            [eve, "localhost", "DEPTH_ZERO_SELF_SIGNED_CERT"],
+            [eve, "elsewhere", "DEPTH_ZERO_SELF_SIGNED_CERT"],
+          ] as const
+        ) {
+          const certificateAuthorities = authorities.certificate;
+          const client = { certificateAuthorities, verify: "require", rejectUnauthorized: false } as const;
+          using contexts = new Contexts(version, expired, client);
+          using link = contexts.link(undefined, serverName).connect();
+          assertEquals([serverName, link.client.verifyResult.name], [serverName, name]);
+          link.close();
+        }
       }),
     );
 
@@ -188,6 +212,16 @@ describe("VerifyResult.name", () => {
       62: "HOSTNAME_MISMATCH",
     };
     for (const [code, name] of Object.entries(expected)) assertEquals(verifyName(Number(code)), name);
-    for (const code of [1, -1, 29, 61, 64, 1000]) assertEquals(verifyName(code), "UNSPECIFIED");
+    // Those of which node:tls has no name, by OpenSSL's.
+    const others = {
+      29: "SUBJECT_ISSUER_MISMATCH",
+      61: "SUITE_B_CANNOT_SIGN_P_384_WITH_P_256",
+      64: "IP_ADDRESS_MISMATCH",
+      70: "STORE_LOOKUP",
+      94: "EC_KEY_EXPLICIT_PARAMS",
+      104: "DUPLICATE_EXTENSION",
+    };
+    for (const [code, name] of Object.entries(others)) assertEquals(verifyName(Number(code)), name);
+    for (const code of [1, -1, 105, 1000]) assertEquals(verifyName(code), "UNSPECIFIED");
   });
 });
