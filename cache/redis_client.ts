@@ -2,6 +2,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { importPackage } from "../ffi/import_package.ts";
 import { abortable } from "./abortable.ts";
 import { Deadlines } from "./deadlines.ts";
+import { redisPackage } from "./redis_package.ts";
 
 // The part of the npm package redis used here, declared so that this file type-checks where it is not installed.
 interface NodeRedis {
@@ -95,7 +96,7 @@ export class RedisClient {
   async #connect(): Promise<NodeRedisClient> {
     let client: NodeRedisClient | undefined;
     try {
-      const { createClient } = await importPackage("redis", "^6.3.1") as NodeRedis;
+      const { createClient } = await importPackage(redisPackage) as NodeRedis;
       const made = client = createClient({
         url: this.#url,
         RESP: 2,

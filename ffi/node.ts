@@ -1,7 +1,7 @@
-import { createRequire } from "node:module";
 import process from "node:process";
 import type { Adapter, OpenedLibrary } from "./adapter.ts";
 import { LibraryNotFoundError } from "./errors.ts";
+import { requirePackage } from "./import_package.ts";
 import { platform } from "./platform.ts";
 import { pointerOfNumber } from "./pointer.ts";
 import type {
@@ -73,11 +73,10 @@ export function nodeAdapter(): Adapter {
 
 function loadKoffi(): Koffi {
   try {
-    // Loaded when used, from where the program's own packages are.
-    return createRequire(import.meta.url)("koffi") as Koffi;
+    return requirePackage("koffi") as Koffi;
   } catch (cause) {
     throw new LibraryNotFoundError(
-      "Cannot load the npm package koffi, through which Node calls libssl. Install it beside your program: npm install koffi",
+      "Cannot load the npm package koffi, through which Node calls libssl. Install it beside your program: npm install koffi; or run the program in Deno or Bun, which call it by themselves",
       { cause },
     );
   }

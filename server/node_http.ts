@@ -6,6 +6,7 @@ import { ServeInfo } from "./fetch_handler.ts";
 import { handOver } from "./http_connections.ts";
 import type { HttpServer, HttpServerParts } from "./http_server.ts";
 import { lateHeads } from "./late_heads.ts";
+import { nodeServerPackage } from "./node_server_package.ts";
 import { factsOf } from "./node_tls_socket.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import type { TlsSocket } from "./tls_socket.ts";
@@ -31,7 +32,7 @@ export const makeNodeHttp = async (
   parts: HttpServerParts,
   overrideGlobalObjects: boolean,
 ): Promise<HttpServer> => {
-  const { getRequestListener } = await importPackage("@hono/node-server", "^2.1.9") as NodeServerPackage;
+  const { getRequestListener } = await importPackage(nodeServerPackage) as NodeServerPackage;
   const infos = new WeakMap<TlsSocket, ServeInfo>();
   const withPrepare = { ...parts, prepare };
   const listener = getRequestListener((request, { incoming }) => {

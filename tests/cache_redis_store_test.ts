@@ -4,7 +4,6 @@ import { describe as describeAlways, it as itAlways } from "@std/testing/bdd";
 import { Redis } from "ioredis";
 import { inspect } from "node:util";
 import { RedisStore, type RedisStoreOptions } from "../cache/redis_store.ts";
-import { importPackage } from "../ffi/import_package.ts";
 import { needing } from "./outside_programs.ts";
 import { RedisServer } from "./redis_server.ts";
 import { bytes } from "./support.ts";
@@ -44,16 +43,6 @@ describeAlways("RedisStore's options", () => {
     await store.close();
     await store.close();
     await assertRejects(() => store.get("aa"), Error, "The connection to Redis was closed");
-  });
-});
-
-describeAlways("importPackage()", () => {
-  itAlways("says how to install what is not there", async () => {
-    await assertRejects(
-      () => importPackage("openssl-sessions-no-such-package", "^1.0.0"),
-      Error,
-      "npm install openssl-sessions-no-such-package",
-    );
   });
 });
 

@@ -238,11 +238,12 @@ describe("examples/https_server.ts does not start", () => {
     const args = [folder.file("examples/https_server.ts"), "--port", "0"];
     // Bun would fetch it.
     const { command } = ownRuntime();
-    await using program = new Program(command, [...(thisRuntime === "bun" ? ["--no-install"] : []), ...args]);
+    const options = thisRuntime === "bun" ? ["--no-install"] : [];
+    await using program = new Program(command, [...options, ...args], { cwd: folder.path });
     assertEquals((await program.end()).code, 1);
     assertMatch(
       program.stderr,
-      /^Cannot load the npm package @hono\/node-server\. .*npm install @hono\/node-server .*\n$/,
+      /^Cannot load the npm package @hono\/node-server\. .*(npm install|bun add) @hono\/node-server hono; .*\n$/,
     );
   });
 
