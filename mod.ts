@@ -57,6 +57,7 @@ export { ClientSessions } from "./server/client_sessions.ts";
 export { connect, type ConnectOptions } from "./server/connect.ts";
 export { createServer, NodeTlsServer } from "./server/create_server.ts";
 export { type ConnectionEmitter, httpConnections } from "./server/http_connections.ts";
+export type { ErrorKind, ErrorReport, ReportError } from "./server/error_report.ts";
 export type { ConnectionLimits } from "./server/limits.ts";
 export { listen, type ListenHandlers } from "./server/listen.ts";
 export { type BunUpgrader, type FetchHandler, ServeInfo } from "./server/fetch_handler.ts";

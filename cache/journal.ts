@@ -50,7 +50,9 @@ export class Journal {
   readonly #onEvent: SessionCacheOptions["onEvent"];
   readonly #onStoreError: SessionCacheOptions["onStoreError"];
 
-  constructor({ onEvent, onStoreError }: SessionCacheOptions) {
+  constructor(
+    { onEvent, onStoreError }: { [Name in "onEvent" | "onStoreError"]: SessionCacheOptions[Name] | undefined },
+  ) {
     this.#onEvent = onEvent;
     this.#onStoreError = onStoreError;
   }

@@ -54,8 +54,13 @@ export class KeyvStore implements SessionStore {
    * A store over a Keyv instance, which remains yours to disconnect.
    *
    * @param keyv an instance that is used for nothing else
+   * @throws {TypeError} if it has not the methods of one
    */
   constructor(keyv: KeyvInstance) {
+    const methods = ["get", "set", "delete"] as const;
+    if (typeof keyv !== "object" || keyv === null || methods.some((name) => typeof keyv[name] !== "function")) {
+      throw new TypeError("Cannot use this instance of Keyv: it must have the methods get, set and delete");
+    }
     this.#keyv = keyv;
     if ("throwOnErrors" in keyv) keyv.throwOnErrors = true;
     // Version 6 throws what nobody listens to, from wherever that happens.

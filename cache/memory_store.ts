@@ -1,4 +1,8 @@
+import { integer } from "../ssl/option_kinds.ts";
+import { type OptionKinds, readOptions } from "../ssl/options.ts";
 import type { SessionStore } from "./session_store.ts";
+
+const kinds: OptionKinds<{ maxEntries?: number }> = { maxEntries: integer(1, Number.MAX_SAFE_INTEGER) };
 
 /**
  * Keeps sessions in this process's memory: the fastest store, shared with no other process and gone with this one.
@@ -22,13 +26,11 @@ export class MemoryStore implements SessionStore {
    *
    * @param options `maxEntries`: the most sessions it holds, by default 20,480 as in OpenSSL's own cache; a session
    *   takes some 200 to 2,000 bytes
+   * @throws {TypeError} for an option that is not known, or of another type
    * @throws {RangeError} if `maxEntries` is not a whole number above 0
    */
   constructor(options: { maxEntries?: number } = {}) {
-    const { maxEntries = 20_480 } = options;
-    if (!Number.isSafeInteger(maxEntries) || maxEntries < 1) {
-      throw new RangeError(`Cannot hold ${maxEntries} sessions: maxEntries takes whole numbers above 0`);
-    }
+    const { maxEntries = 20_480 } = readOptions("new MemoryStore()", kinds, options);
     this.maxEntries = maxEntries;
   }
 

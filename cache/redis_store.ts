@@ -1,4 +1,6 @@
 import { Buffer } from "node:buffer";
+import { anyText, callback, milliseconds } from "../ssl/option_kinds.ts";
+import { type OptionKinds, readOptions } from "../ssl/options.ts";
 import { abortable } from "./abortable.ts";
 import { fromBase64, toBase64 } from "./base64.ts";
 import { RedisClient } from "./redis_client.ts";
@@ -32,6 +34,14 @@ export interface RedisStoreOptions {
    */
   onError?: (error: Error) => void;
 }
+
+const kinds: OptionKinds<RedisStoreOptions> = {
+  url: anyText,
+  sendCommand: callback(),
+  prefix: anyText,
+  timeout: milliseconds,
+  onError: callback(),
+};
 
 /**
  * Keeps sessions in Redis 6.2 or newer, or in Valkey: servers on many machines share them.
@@ -90,16 +100,18 @@ export class RedisStore implements SessionStore {
    * A store that is not connected yet.
    *
    * @param options either `url` or `sendCommand`, and what else there is to say
-   * @throws {TypeError} if there is neither or both, or if the URL is none of Redis
+   * @throws {TypeError} if there is neither or both, or if the URL is none of Redis; for an option that is not known, or
+   *   of another type
    * @throws {RangeError} if `timeout` is not a number of milliseconds from 1 to 2,147,483,647
    */
   constructor(options: RedisStoreOptions) {
-    const { url, sendCommand, prefix = "openssl-sessions:", timeout = 2000, onError } = options;
+    const { url, sendCommand, prefix = "openssl-sessions:", timeout = 2000, onError } = readOptions(
+      "new RedisStore()",
+      kinds,
+      options,
+    );
     if ((url === undefined) === (sendCommand === undefined)) {
       throw new TypeError("Cannot tell which Redis is meant: give either url or sendCommand");
-    }
-    if (!(timeout >= 1 && timeout <= 0x7fffffff)) {
-      throw new RangeError(`Cannot wait ${timeout} ms for Redis: timeout takes 1 to 2147483647`);
     }
     this.#prefix = prefix;
     if (sendCommand) {

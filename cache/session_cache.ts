@@ -68,14 +68,16 @@ export class SessionCache {
    * A cache that serves no context yet: {@linkcode SessionCache.attach} gives it one.
    *
    * @param options the store, and how to use it
-   * @throws {TypeError} if the store is shared, and there are neither `secrets` nor `unsealed: true`
+   * @throws {TypeError} if the store is shared, and there are neither `secrets` nor `unsealed: true`; for an option that
+   *   is not known, or of another type
    * @throws {RangeError} for a number out of range, and a secret that is too short
    */
   constructor(options: SessionCacheOptions) {
-    const { store, secrets, lookupTimeout, maxSessionAge, maxLineageAge, ...rest } = checkedOptions(options);
+    const read = checkedOptions(options);
+    const { store, secrets, lookupTimeout, maxSessionAge, maxLineageAge, ...rest } = read;
     this.#store = store;
     this.#vault = new Vault(secrets);
-    this.#journal = new Journal(options);
+    this.#journal = new Journal(read);
     this.#lookups = new Lookups(store, this.#vault, this.#journal, lookupTimeout);
     this.#writes = new StoreWrites(store, this.#journal, rest.writeTimeout, rest.maxPendingWrites);
     this.#maxSessionAge = maxSessionAge * 1000;
@@ -88,7 +90,7 @@ export class SessionCache {
   /**
    * Takes over a server context's session callbacks, its client hello callback and, with `secrets`, the making of
    * session ids; and turns off what would get in the way: stateless tickets and the internal cache. One ticket follows
-   * each TLS 1.3 handshake; set `context.numTickets` afterwards for more. One cache can serve many contexts.
+   * each TLS 1.3 handshake, unless the context was told `numTickets`. One cache can serve many contexts.
    *
    * @param context a context for servers
    */
@@ -96,7 +98,7 @@ export class SessionCache {
     const { Server, NoInternal, NoAutoClear } = SessionCacheMode;
     context.sessionCacheMode = Server | NoInternal | NoAutoClear;
     context.setOptions(SslOption.NoTicket);
-    context.numTickets = 1;
+    if (contextState(context).numTickets === undefined) context.numTickets = 1;
     const noTls13 = 0x20000000; // SSL_OP_NO_TLSv1_3
     const acceptsTls13 = (context.maxVersion ?? "TLSv1.3") === "TLSv1.3" && (context.options & noTls13) === 0;
     this.#knowIdContext(contextState(context).idContext);

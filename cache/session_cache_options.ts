@@ -1,4 +1,6 @@
 import type { RemovalReason } from "../ssl/callback_types.ts";
+import { callback, flag, list, milliseconds, oneOf, positive, withMethods } from "../ssl/option_kinds.ts";
+import type { OptionKind, OptionKinds } from "../ssl/options.ts";
 import type { LatencyHistogram } from "./histogram.ts";
 import type { SessionStore } from "./session_store.ts";
 import type { SessionStoreError, StoreOperation } from "./session_store_error.ts";
@@ -126,3 +128,34 @@ export interface SessionCacheStats {
   /** How long the store took to store. */
   storeLatency: LatencyHistogram;
 }
+
+/** For which reasons a session is deleted, where nothing else is said. */
+export const deletionReasons: readonly DeletionReason[] = ["expired", "fatal alert", "flushed", "application"];
+
+const secrets: OptionKind<readonly (string | Uint8Array)[]> = (value) => {
+  const isSecret = (secret: unknown) => typeof secret === "string" || secret instanceof Uint8Array;
+  if (Array.isArray(value) && value.every(isSecret)) return Object.freeze([...value]);
+  throw new TypeError(
+    "Cannot use these secrets: give an array of text or bytes, the current one first" +
+      (Array.isArray(value) && value.some((secret) => secret === undefined)
+        ? "; one is undefined: is its variable set?"
+        : ""),
+  );
+};
+
+/** The kinds of a cache's options. */
+export const sessionCacheKinds: OptionKinds<SessionCacheOptions> = {
+  store: withMethods("a store with the methods get, put and delete", "get", "put", "delete"),
+  secrets,
+  unsealed: flag,
+  onStoreError: callback(),
+  onEvent: callback(),
+  lookupTimeout: milliseconds,
+  maxSessionAge: positive,
+  maxLineageAge: positive,
+  maxEntrySize: positive,
+  writeTimeout: milliseconds,
+  maxPendingWrites: positive,
+  deleteWhen: list(oneOf("expired", "fatal alert", "flushed", "application", "unclean close")),
+  durableTickets: flag,
+};

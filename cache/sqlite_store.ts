@@ -1,7 +1,11 @@
 import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { integer } from "../ssl/option_kinds.ts";
+import { type OptionKinds, readOptions } from "../ssl/options.ts";
 import type { SessionStore } from "./session_store.ts";
+
+const kinds: OptionKinds<{ busyTimeout?: number }> = { busyTimeout: integer(0, 0x7fffffff, "whole milliseconds") };
 
 /**
  * Keeps sessions in an SQLite file: several processes on one machine share them, in whatever runtime, and they outlive
@@ -39,13 +43,11 @@ export class SqliteStore implements SessionStore {
    * @param path the file, or `:memory:`
    * @param options `busyTimeout`: for how long to wait for another process that writes, in milliseconds, by default
    *   100. The whole program waits, so keep it short
+   * @throws {TypeError} for an option that is not known, or of another type; and {RangeError} for one out of range
    * @throws {Error} if the file cannot be opened, written or understood; the message says why
    */
   constructor(path: string, options: { busyTimeout?: number } = {}) {
-    const { busyTimeout = 100 } = options;
-    if (!Number.isSafeInteger(busyTimeout) || busyTimeout < 0) {
-      throw new RangeError(`Cannot wait ${busyTimeout} ms: busyTimeout takes whole milliseconds`);
-    }
+    const { busyTimeout = 100 } = readOptions("new SqliteStore()", kinds, options);
     this.isShared = path !== ":memory:";
     // Loaded when used: most programs import this library for other stores.
     const { DatabaseSync } = process.getBuiltinModule("node:sqlite");

@@ -1,3 +1,5 @@
+import { integer, number, withMethods } from "../ssl/option_kinds.ts";
+import { type OptionKinds, readOptions } from "../ssl/options.ts";
 import type { MaybePromise, SessionStore, StoreLookup } from "./session_store.ts";
 
 /** A store that answers at once, such as a {@linkcode MemoryStore}. */
@@ -31,6 +33,14 @@ export interface TieredStoreOptions {
   /** How many such keys are remembered at most, by default 10,000. */
   maxNegatives?: number;
 }
+
+const kinds: OptionKinds<TieredStoreOptions> = {
+  near: withMethods("a store with the methods get, put and delete", "get", "put", "delete"),
+  far: withMethods("a store with the methods get, put and delete", "get", "put", "delete"),
+  nearTtl: number(0, 0x7fffffff, "milliseconds"),
+  negativeTtl: number(0, 0x7fffffff, "milliseconds"),
+  maxNegatives: integer(0, Number.MAX_SAFE_INTEGER),
+};
 
 /**
  * Memory before a store that is far away: sessions that were put or found here are answered without asking it, and so
@@ -72,18 +82,13 @@ export class TieredStore implements SessionStore {
    * A store over two others.
    *
    * @param options the two stores, and for how long the near one is believed
+   * @throws {TypeError} for an option that is not known, or of another type, and if one of the stores is missing
    * @throws {RangeError} if a time is not from 0 to 2,147,483,647, or `maxNegatives` is not a whole number
    */
   constructor(options: TieredStoreOptions) {
-    const { near, far, nearTtl = 60_000, negativeTtl = 1000, maxNegatives = 10_000 } = options;
-    for (const [name, time] of Object.entries({ nearTtl, negativeTtl })) {
-      if (!(time >= 0 && time <= 0x7fffffff)) {
-        throw new RangeError(`Cannot remember for ${time} ms: ${name} takes 0 to 2147483647`);
-      }
-    }
-    if (!Number.isSafeInteger(maxNegatives) || maxNegatives < 0) {
-      throw new RangeError(`Cannot remember ${maxNegatives} keys: maxNegatives takes whole numbers from 0 on`);
-    }
+    const read = readOptions("new TieredStore()", kinds, options);
+    const { near, far, nearTtl = 60_000, negativeTtl = 1000, maxNegatives = 10_000 } = read;
+    if (!near || !far) throw new TypeError("Cannot make a TieredStore of one store: give both near and far");
     this.#near = near;
     this.#far = far;
     this.#nearTtl = nearTtl;

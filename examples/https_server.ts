@@ -133,7 +133,7 @@ async function start(options: Options): Promise<void> {
   const server = await serve({
     ...(cert && key ? { certificateFile: cert, privateKeyFile: key } : selfSigned()),
     ...{ minVersion, maxVersion, sessions, port: options.port, hostname: options.host },
-    onError: (error, socket) => console.error(`${socket?.remoteAddress ?? "?"}: ${error.message}`),
+    onError: (error, { kind, socket }) => console.error(`${kind}: ${socket?.remoteAddress ?? "?"}: ${error.message}`),
   }, answer);
 
   async function stop(): Promise<void> {

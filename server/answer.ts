@@ -54,7 +54,7 @@ export function answerOf(
 /** What the client of a request that failed gets. The operator gets the error. */
 export function failureOf({ counts, onError }: HttpServerParts, error: unknown, socket?: TlsSocket): Response {
   counts.failedRequests++;
-  onError(error as Error, socket);
+  onError(error as Error, { kind: "request", socket });
   return new Response(failureText, { status: 500 });
 }
 

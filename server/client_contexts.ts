@@ -3,7 +3,8 @@ import type { KeylogCallback } from "../ssl/callback_types.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode } from "../ssl/constants.ts";
 import { SslContext } from "../ssl/context.ts";
-import type { SslContextOptions } from "../ssl/context_options.ts";
+import { contextKinds, type SslContextOptions } from "../ssl/context_options.ts";
+import type { OptionKinds } from "../ssl/options.ts";
 import { pemOf } from "../ssl/pem.ts";
 import type { Session } from "../ssl/session.ts";
 
@@ -12,6 +13,18 @@ export type ClientContextOptions = Omit<
   SslContextOptions,
   "sessionIdContext" | "sessionCacheMode" | "sessionCacheSize" | "sessionTimeout" | "numTickets"
 >;
+
+const {
+  sessionIdContext: _1,
+  sessionCacheMode: _2,
+  sessionCacheSize: _3,
+  sessionTimeout: _4,
+  numTickets: _5,
+  ...kinds
+} = contextKinds;
+
+/** The kinds of these options. */
+export const clientContextKinds: OptionKinds<ClientContextOptions> = kinds;
 
 /** What the callbacks of a shared context do for one connection. */
 export interface ConnectionCallbacks {
@@ -42,21 +55,19 @@ export class ClientContexts {
    */
   get(options: ClientContextOptions): { context: SslContext; key: string } {
     const { keylog, certificateFile, privateKeyFile, certificateAuthoritiesFile, ...rest } = options;
+    const { certificate, privateKey, certificateAuthorities } = options;
     const read = {
       ...rest,
-      certificate: pemOf("certificate", rest.certificate, certificateFile),
-      privateKey: pemOf("private key", rest.privateKey, privateKeyFile),
-      certificateAuthorities: pemOf(
-        "certificate authorities",
-        rest.certificateAuthorities,
-        certificateAuthoritiesFile,
-      ),
+      certificate: pemOf("certificate", certificate, certificateFile),
+      privateKey: pemOf("private key", privateKey, privateKeyFile),
+      certificateAuthorities: pemOf("certificate authorities", certificateAuthorities, certificateAuthoritiesFile),
     };
     const key = keyOf({ ...read, keylog: keylog !== undefined });
     let context = this.#contexts.get(key);
     if (context) this.#contexts.delete(key);
     else {
-      context = makeContext(withoutUndefined(read), keylog !== undefined);
+      // What is undefined is left out there.
+      context = makeContext(read as SslContextOptions, keylog !== undefined);
       if (this.#contexts.size >= mostContexts) {
         const [leastRecent, unused] = this.#contexts.entries().next().value!;
         this.#contexts.delete(leastRecent);
@@ -85,12 +96,6 @@ function makeContext(options: SslContextOptions, hasKeylog: boolean): SslContext
     context.setKeylogCallback((connection, line) => callbacks.get(connection)?.keylog?.(connection, line));
   }
   return context;
-}
-
-function withoutUndefined(
-  options: { [K in keyof SslContextOptions]: SslContextOptions[K] | undefined },
-): SslContextOptions {
-  return Object.fromEntries(Object.entries(options).filter(([_, value]) => value !== undefined));
 }
 
 /** A hash, as there may be private keys among the options. */

@@ -1,4 +1,6 @@
 import { beforeClosing } from "../ssl/library.ts";
+import { integer } from "../ssl/option_kinds.ts";
+import { type OptionKinds, readOptions } from "../ssl/options.ts";
 import { ReleasedError } from "../ssl/released_error.ts";
 import type { Session } from "../ssl/session.ts";
 import { ClientContexts } from "./client_contexts.ts";
@@ -16,6 +18,11 @@ export interface KeptSession {
 
 /** The longest life of a ticket, in milliseconds. @see RFC 8446, section 4.6.1 */
 export const sevenDays: number = 7 * 24 * 3600 * 1000;
+
+const kinds: OptionKinds<{ maxServers?: number; maxSessionsPerServer?: number }> = {
+  maxServers: integer(1, Number.MAX_SAFE_INTEGER),
+  maxSessionsPerServer: integer(1, Number.MAX_SAFE_INTEGER),
+};
 
 /** How often expired sessions are looked for on all servers, in milliseconds. */
 const sweepInterval = 60_000;
@@ -87,14 +94,11 @@ export class ClientSessions {
    *
    * @param options `maxServers`: the most servers that sessions are kept of, by default 1,000; beyond that those of the
    *   server that was used the longest ago are given up. `maxSessionsPerServer`: by default 4
+   * @throws {TypeError} for an option that is not known, or of another type
    * @throws {RangeError} if either is not a whole number above 0
    */
   constructor(options: { maxServers?: number; maxSessionsPerServer?: number } = {}) {
-    const { maxServers = 1000, maxSessionsPerServer = 4 } = options;
-    for (const [name, value] of Object.entries({ maxServers, maxSessionsPerServer })) {
-      if (Number.isSafeInteger(value) && value > 0) continue;
-      throw new RangeError(`Cannot keep sessions with ${name} ${value}: it takes whole numbers above 0`);
-    }
+    const { maxServers = 1000, maxSessionsPerServer = 4 } = readOptions("new ClientSessions()", kinds, options);
     this.maxServers = maxServers;
     this.maxSessionsPerServer = maxSessionsPerServer;
   }

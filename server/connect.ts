@@ -3,11 +3,24 @@ import { wasThrownByCallback } from "../ssl/calls.ts";
 import { SslConnection } from "../ssl/connection.ts";
 import { SslContext } from "../ssl/context.ts";
 import { checkName } from "../ssl/names.ts";
-import type { Session } from "../ssl/session.ts";
-import { type ClientContextOptions, setConnectionCallbacks } from "./client_contexts.ts";
+import {
+  abortSignal,
+  anyText,
+  callback,
+  either,
+  flag,
+  instance,
+  integer,
+  milliseconds,
+  text,
+} from "../ssl/option_kinds.ts";
+import { type OptionKind, type OptionKinds, pickOptions, readOptions } from "../ssl/options.ts";
+import { Session } from "../ssl/session.ts";
+import { clientContextKinds, type ClientContextOptions, setConnectionCallbacks } from "./client_contexts.ts";
 import { ClientSessions, contextsOf, sessionsOfWholeProgram } from "./client_sessions.ts";
 import { ClientVisit } from "./client_visit.ts";
 import { handshakeError, unreachableError } from "./connect_error.ts";
+import type { ReportError } from "./error_report.ts";
 import { ignoredSocket, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
@@ -49,9 +62,29 @@ export interface ConnectOptions extends ClientContextOptions {
   handshakeTimeout?: number;
   /** Gives up connecting when it is aborted. It means nothing to a connection that is there. */
   signal?: AbortSignal;
-  /** Called with what callbacks and handlers threw, and with what goes wrong on the connection. */
-  onError?: (error: Error) => void;
+  /**
+   * Called with what callbacks and handlers threw, and with what goes wrong on the connection. Its `kind` is `handshake`
+   * until the connection is there, and `connection` then. What it throws is ignored.
+   */
+  onError?: ReportError;
 }
+
+const kinds: OptionKinds<ConnectOptions> = {
+  ...clientContextKinds,
+  hostname: text,
+  port: integer(1, 65_535),
+  serverName: anyText,
+  sessions: either(
+    (value) => value === false,
+    flag as OptionKind<false>,
+    instance(ClientSessions, "ClientSessions, or false for none"),
+  ),
+  session: instance(Session, "a Session"),
+  context: instance(SslContext, "an SslContext"),
+  handshakeTimeout: milliseconds,
+  signal: abortSignal,
+  onError: callback(),
+};
 
 /**
  * Connects to a TLS server, on the runtime's own sockets, and resumes a session if one is kept of the server. The
@@ -62,6 +95,7 @@ export interface ConnectOptions extends ClientContextOptions {
  * @returns the connection as a stream, once its handshake is done
  * @throws {OpenSslError} if the handshake fails, for a certificate that is not trusted, say
  * @throws {Error} if the server cannot be reached, or does not answer in time
+ * @throws {TypeError} for an option that is not known, or of another type; and {RangeError} for one out of range
  * @throws the reason of `signal`, if that is aborted
  *
  * @example
@@ -94,18 +128,14 @@ export function connect(options: ConnectOptions): Promise<TlsDuplex>;
  */
 export function connect(options: ConnectOptions, handlers: TlsSocketHandlers): Promise<TlsSocket>;
 export async function connect(options: ConnectOptions, handlers?: TlsSocketHandlers): Promise<TlsDuplex | TlsSocket> {
-  const { hostname, port, serverName: fullName = hostname, session, sessions, context, ...others } = options;
-  const { handshakeTimeout = 10_000, signal, onError, ...contextOptions } = others;
+  const read = readOptions("connect()", kinds, options);
+  const { hostname, port, serverName: fullName = hostname, session, sessions, context } = read;
+  const { handshakeTimeout = 10_000, signal, onError } = read;
   signal?.throwIfAborted();
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new RangeError(`Cannot connect to port ${port}: there are 1 to 65535`);
-  }
-  if (!(handshakeTimeout > 0 && handshakeTimeout <= 0x7fffffff)) {
-    throw new RangeError(`Cannot wait ${handshakeTimeout} ms for a handshake: it takes 1 to 2147483647`);
-  }
-  if (typeof hostname !== "string" || hostname === "") {
+  if (hostname === undefined) {
     throw new TypeError("Cannot connect without a hostname: give the server's name or address");
   }
+  if (port === undefined) throw new TypeError("Cannot connect without a port: give the server's");
   if (fullName === "" || fullName === ".") {
     throw new TypeError("Cannot connect without a server name: no name would be looked for in the certificate");
   }
@@ -116,9 +146,10 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
   if (handlers !== undefined && (typeof handlers !== "object" || handlers === null)) {
     throw new TypeError("Cannot connect with these handlers: they are an object with what to call");
   }
+  const contextOptions = pickOptions(clientContextKinds, read);
   const target: Target = { hostname: address, port, serverName, session };
   const { connection, visit } = context
-    ? withOwnContext(target, context, { ...contextOptions, sessions: sessions || undefined })
+    ? withOwnContext(target, context, { ...contextOptions, ...(sessions && { sessions }) })
     : withSharedContext(target, contextOptions, sessions);
   const where = `${address.includes(":") ? `[${address}]` : address}:${port}`;
 
@@ -175,7 +206,7 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
         return handlers;
       },
       onError(error, socket) {
-        if (isConnected) return onError?.(error);
+        if (isConnected) return onError?.(error, { kind: "connection", socket });
         if (isAborted || error === told) return undefined;
         told = error;
         const isCallbacks = wasThrownByCallback(error);
@@ -183,7 +214,7 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
         // The error is the answer: nobody gets the socket any more. One that has failed ends by itself.
         fail(answer);
         if (isCallbacks) socket.destroy(error);
-        return onError?.(answer);
+        return onError?.(answer, { kind: "handshake", socket });
       },
       onClose: () => closings.close(),
     };
@@ -199,8 +230,8 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
 }
 
 /** A name in the form that it is asked for, looked for in certificates, and told from others by. */
-function nameOf(option: string, text: unknown): string {
-  const checked = typeof text === "string" ? checkName(text) : { fault: `it is a ${typeof text}` };
+function nameOf(option: string, text: string): string {
+  const checked = checkName(text);
   if ("name" in checked) return checked.name;
   throw new TypeError(`Cannot connect with the ${option} ${JSON.stringify(text)}: ${checked.fault}`);
 }
@@ -225,8 +256,7 @@ interface Beginning {
 }
 
 function withOwnContext(target: Target, context: SslContext, others: object): Beginning {
-  if (!(context instanceof SslContext)) throw new TypeError("Cannot connect with this context: it is no SslContext");
-  const given = Object.entries(others).flatMap(([name, value]) => value === undefined ? [] : [name]);
+  const given = Object.keys(others);
   if (given.length > 0) {
     throw new TypeError(`Cannot connect with a context and with ${given.join(", ")}: leave out one or the other`);
   }
@@ -238,9 +268,6 @@ function withSharedContext(
   options: ClientContextOptions,
   sessions: ClientSessions | false = sessionsOfWholeProgram(),
 ): Beginning {
-  if (sessions !== false && !(sessions instanceof ClientSessions)) {
-    throw new TypeError("Cannot keep sessions here: sessions takes ClientSessions, or false for none");
-  }
   const { context, key } = contextsOf(sessions || sessionsOfWholeProgram()).get(options);
   const connection = makeConnection(target, context);
   const server = JSON.stringify([key, target.hostname, target.port, target.serverName]);

@@ -4,14 +4,22 @@ import { isIPv6 } from "node:net";
 import { SessionCache } from "../cache/session_cache.ts";
 import { whenUnwound } from "../ssl/calls.ts";
 import type { SslConnection } from "../ssl/connection.ts";
+import { mergeOptions, pickOptions, readOptions } from "../ssl/options.ts";
 import { callListeners } from "./call_listeners.ts";
 import { codedError } from "./coded_error.ts";
-import { type ConnectionLimits, limitsOf } from "./limits.ts";
+import { type ConnectionLimits, limitKinds, limitsOf } from "./limits.ts";
 import { ListenerStore } from "./listener_store.ts";
 import { alreadyListening, type ListenOptions, listenParameters } from "./listen_parameters.ts";
 import { NodeTlsContexts } from "./node_tls_contexts.ts";
 import type { DroppedConnection, NodeTlsServerEvents } from "./node_tls_events.ts";
-import { contextOptions, type NodeTlsContextOptions, type NodeTlsServerOptions, ofServer } from "./node_tls_options.ts";
+import {
+  contextOptions,
+  nodeContextKinds,
+  nodeServerKinds,
+  type NodeTlsContextOptions,
+  type NodeTlsServerOptions,
+  withChanges,
+} from "./node_tls_options.ts";
 import type { RawSocket } from "./raw_socket.ts";
 import { refuseListeners } from "./refuse_listeners.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
@@ -27,7 +35,7 @@ import { connectionOf, type TlsSocket } from "./tls_socket.ts";
 export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   readonly #limits: ConnectionLimits;
   /** What stays when `setSecureContext` replaces the rest, and holds for all names. */
-  readonly #kept: NodeTlsContextOptions;
+  readonly #kept: Readonly<NodeTlsContextOptions>;
   readonly #store: ListenerStore;
   readonly #contexts: NodeTlsContexts;
   readonly #secrets = new WeakMap<SslConnection, Buffer[]>();
@@ -40,13 +48,10 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   /** Not for use: servers come from {@linkcode createServer}. */
   constructor(options: NodeTlsServerOptions, listener?: (socket: TlsDuplex) => void) {
     super();
-    const { lookupTimeout = 250, ALPNProtocols, requestCert, rejectUnauthorized, alpnProtocols, verify } = options;
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
-    this.#limits = { idleTimeout: 0, ...Object.fromEntries(given.filter(([name]) => ofServer.includes(name))) };
-    this.#kept = Object.fromEntries(
-      Object.entries({ ALPNProtocols, requestCert, rejectUnauthorized, alpnProtocols, verify })
-        .filter(([, value]) => value !== undefined),
-    );
+    const read = readOptions("createServer()", nodeServerKinds, options);
+    const { lookupTimeout = 250 } = read;
+    this.#limits = mergeOptions<ConnectionLimits>({ idleTimeout: 0 }, pickOptions(limitKinds, read));
+    this.#kept = pickOptions(keptKinds, read);
     this.#store = new ListenerStore(this, lookupTimeout);
     const cache = new SessionCache({
       store: this.#store,
@@ -59,7 +64,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
         this.#report(new Error(`A listener of resumeSession did not call its callback in ${lookupTimeout} ms`));
       },
     });
-    this.#contexts = new NodeTlsContexts(contextOptions(options), cache);
+    this.#contexts = new NodeTlsContexts(contextOptions(pickOptions(nodeContextKinds, read)), cache);
     refuseListeners(this);
     if (listener) this.on("secureConnection", listener);
     beforeListeners(this, "keylog", () => {
@@ -123,10 +128,10 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     if (this.#tls) throw alreadyListening();
     const { port, host, reusePort, signal, listener } = listenParameters(parameters);
     const tls = new TlsServer({
-      ...this.#limits,
+      limits: this.#limits,
       context: () => this.#contexts.first,
       onConnection: streamConnections((stream) => this.#connected(stream)),
-      onError: (error, socket) => this.#failed(error, socket),
+      onError: (error, { socket }) => this.#failed(error, socket),
       onRefused: (raw) => this.#dropped(raw),
     });
     this.#limit(tls);
@@ -210,19 +215,21 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
    */
   addContext(hostname: string, context: NodeTlsContextOptions): void {
     if (!hostname) throw codedError("Cannot add a context without a name", "ERR_TLS_REQUIRED_SERVER_NAME");
-    this.#contexts.add(hostname, contextOptions({ ...this.#kept, ...context }));
+    const changes = readOptions("addContext()", nodeContextKinds, context);
+    this.#contexts.add(hostname, contextOptions(withChanges(this.#kept, changes)));
   }
 
   /**
    * Replaces the certificate and all that goes with it, except for `ALPNProtocols`, `requestCert` and
-   * `rejectUnauthorized` where they are left out. It counts for connections to come; sessions made before still resume
+   * `rejectUnauthorized` where they are left out or undefined. It counts for connections to come; sessions made before still resume
    * if the names are the same.
    *
    * @param options what is to be instead
    * @throws {OpenSslError} if OpenSSL refuses them: all stays as it was then
    */
   setSecureContext(options: NodeTlsContextOptions): void {
-    this.#contexts.set(contextOptions({ ...this.#kept, ...options }));
+    const changes = readOptions("setSecureContext()", nodeContextKinds, options);
+    this.#contexts.set(contextOptions(withChanges(this.#kept, changes)));
   }
 
   /** Has listening keep the program alive, as it does at first. */
@@ -308,7 +315,8 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
  * @param listener added as a listener of `secureConnection`
  * @returns the server, which does not listen yet
  * @throws {OpenSslError} if OpenSSL refuses an option; the message says which
- * @throws {TypeError} for an option of node:tls's that has no counterpart, as `SNICallback`
+ * @throws {TypeError} for an option of node:tls's that has no counterpart, as `SNICallback`, and for any other that is
+ *   not known, or of another type; and {RangeError} for one out of range
  *
  * @example Sessions in a Map
  * ```ts
@@ -361,6 +369,9 @@ function noTicketKeys(verb: string): Error {
     "ERR_METHOD_NOT_IMPLEMENTED",
   );
 }
+
+const { ALPNProtocols, alpnProtocols, requestCert, verify, rejectUnauthorized } = nodeContextKinds;
+const keptKinds = { ALPNProtocols, alpnProtocols, requestCert, verify, rejectUnauthorized };
 
 /** Does something once, before an event's first listener is added. The types of a typed emitter do not all have this. */
 function beforeListeners(emitter: EventEmitter, event: string, act: () => void): void {

@@ -49,10 +49,11 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
     if (isFinishing) return;
     try {
       [server, entrance] = start();
-      parts.onError(new Error(`Deno.serve ended ${why}, and was started anew`, { cause }));
+      const error = new Error(`Deno.serve ended ${why}, and was started anew`, { cause });
+      parts.onError(error, { kind: cause === undefined ? "request" : "accept", socket: undefined });
     } catch (error) {
       const message = `Deno.serve ended ${why}, and cannot be started anew now: ${(error as Error).message}`;
-      parts.onError(new Error(message, { cause: error }));
+      parts.onError(new Error(message, { cause: error }), { kind: "accept", socket: undefined });
       // For want of descriptors as well. Until there are some, connections are closed.
       pause = setTimeout(() => restart(why, cause, failures + 1), acceptPause(failures));
     }

@@ -94,7 +94,7 @@ export class Hops {
     },
     failed: ({ socket }, cause) => {
       const error = new Error(`Cannot reach the HTTP server inside the process: ${cause.message}`, { cause });
-      this.#parts.onError(error, socket);
+      this.#parts.onError(error, { kind: "connection", socket });
     },
     closed: (hop) => {
       this.#open.delete(hop);

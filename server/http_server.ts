@@ -1,4 +1,5 @@
 import type { Server as NodeHttpServer } from "node:http";
+import type { ReportError } from "./error_report.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import type { ConnectionHandler, TlsSocket } from "./tls_socket.ts";
 
@@ -25,7 +26,7 @@ export interface HttpServerParts {
   readonly websocket: unknown;
   readonly counts: RequestCounts;
   readonly farewell: Farewell;
-  readonly onError: (error: Error, socket?: TlsSocket) => void;
+  readonly onError: ReportError;
 }
 
 /** How a server comes to its end without leaving a client in the middle. */

@@ -1,10 +1,13 @@
+import { milliseconds, millisecondsOrNever, number } from "../ssl/option_kinds.ts";
+import type { OptionKinds } from "../ssl/options.ts";
+
 /** What a server puts up with. Each limit that ends or refuses connections has a counter in {@linkcode ServerStats}. */
 export interface ConnectionLimits {
   /** For how long a client may take for its handshake, in milliseconds; by default 10,000. */
   handshakeTimeout?: number;
   /**
-   * After how long without a byte in either direction a connection is ended, in milliseconds; by default 120,000. 0 for
-   * never. What a client sends does not count while it takes nothing of what waits for it. Raise it for WebSockets and
+   * After how long without a byte in either direction a connection is ended, in milliseconds (and not in seconds, as
+   * Bun.serve's); by default 120,000. 0 for never. What a client sends does not count while it takes nothing of what waits for it. Raise it for WebSockets and
    * event streams that are silent for longer, or have them ping.
    */
   idleTimeout?: number;
@@ -24,31 +27,19 @@ export interface ConnectionLimits {
   maxBufferedBytes?: number;
 }
 
-/** The names of the limits, to tell them from other options. */
-export const limitNames: readonly string[] = [
-  "handshakeTimeout",
-  "idleTimeout",
-  "maxConnections",
-  "maxConnectionsPerAddress",
-  "maxHandshakes",
-  "maxBufferedBytes",
-] satisfies (keyof ConnectionLimits)[];
+/** The kinds of the limits. */
+export const limitKinds: OptionKinds<ConnectionLimits> = {
+  handshakeTimeout: milliseconds,
+  idleTimeout: millisecondsOrNever,
+  maxConnections: number(1, Infinity),
+  maxConnectionsPerAddress: number(1, Infinity),
+  maxHandshakes: number(1, Infinity),
+  maxBufferedBytes: number(1, Infinity),
+};
 
-/** The limits with their defaults. Throws a RangeError for a number that is none. */
+/** The limits with their defaults. */
 export function limitsOf(options: ConnectionLimits): Required<ConnectionLimits> {
   const { handshakeTimeout = 10_000, idleTimeout = 120_000, maxConnections = 10_000, maxHandshakes = 1_000 } = options;
   const { maxConnectionsPerAddress = Infinity, maxBufferedBytes = 16 * 1024 * 1024 } = options;
-  requireMilliseconds("a handshake", handshakeTimeout);
-  if (idleTimeout !== 0) requireMilliseconds("bytes on a connection", idleTimeout);
-  const counts = { maxConnections, maxConnectionsPerAddress, maxHandshakes, maxBufferedBytes };
-  for (const [name, count] of Object.entries(counts)) {
-    if (!(count >= 1)) throw new RangeError(`Cannot use ${count} for ${name}: it takes numbers from 1 on`);
-  }
-  return { handshakeTimeout, idleTimeout, ...counts };
-}
-
-/** Throws a RangeError for what no timer can wait for. */
-export function requireMilliseconds(what: string, milliseconds: number): void {
-  if (milliseconds > 0 && milliseconds <= 0x7fffffff) return;
-  throw new RangeError(`Cannot wait ${milliseconds} ms for ${what}: it takes 1 to 2147483647`);
+  return { handshakeTimeout, idleTimeout, maxConnections, maxConnectionsPerAddress, maxHandshakes, maxBufferedBytes };
 }

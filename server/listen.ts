@@ -1,7 +1,8 @@
+import { readOptions } from "../ssl/options.ts";
 import { type Server, startServer } from "./server.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import type { ConnectionHandler, TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
-import type { TlsServerOptions } from "./tls_server_options.ts";
+import { serverKinds, type TlsServerOptions } from "./tls_server_options.ts";
 
 /** What the sockets of {@linkcode listen} call where they are driven by events. One object serves all of them. */
 export interface ListenHandlers extends TlsSocketHandlers {
@@ -18,6 +19,7 @@ export interface ListenHandlers extends TlsSocketHandlers {
  * @returns the server, once it listens
  * @throws {Error} if it cannot listen: the port is in use, or the address is not this machine's
  * @throws {OpenSslError} if OpenSSL refuses a certificate or another option; the message says which
+ * @throws {TypeError} for an option that is not known, or of another type; and {RangeError} for one out of range
  *
  * @example An echo server
  * ```ts
@@ -46,7 +48,7 @@ export async function listen(
 
 /** The same, with handlers of their own for each socket. */
 export async function listenSockets(options: TlsServerOptions, onConnection: ConnectionHandler): Promise<Server> {
-  return await startServer(options, { onConnection, grace: 0 });
+  return await startServer(readOptions("listen()", serverKinds, options), { onConnection, grace: 0 });
 }
 
 function handlerOf(onConnection: ((socket: TlsDuplex) => void) | ListenHandlers): ConnectionHandler {

@@ -1,6 +1,8 @@
 import { Buffer } from "node:buffer";
-import type { SslContextOptions, VerifyMode } from "../ssl/context_options.ts";
-import { type ConnectionLimits, limitNames } from "./limits.ts";
+import { contextKinds, type SslContextOptions, type VerifyMode } from "../ssl/context_options.ts";
+import { anyText, flag, integer, list, milliseconds, object, text } from "../ssl/option_kinds.ts";
+import { mergeOptions, type OptionKind, type OptionKinds, refused } from "../ssl/options.ts";
+import { type ConnectionLimits, limitKinds } from "./limits.ts";
 
 /** PEM text, as a string or as bytes. */
 export type Pem = string | Uint8Array;
@@ -39,54 +41,80 @@ export interface NodeTlsServerOptions extends NodeTlsContextOptions, ConnectionL
   idleTimeout?: number;
 }
 
-/** What node:tls or listen() knows and is not here: left out in silence, a server would be another than its options say. */
-const withoutCounterpart = [
-  "pfx",
-  "crl",
-  "dhparam",
-  "sigalgs",
-  "secureProtocol",
-  "SNICallback",
-  "ALPNCallback",
-  "pskCallback",
-  "ticketKeys",
-  "privateKeyIdentifier",
-  "clientCertEngine",
-  "pauseOnConnect",
-  "authorize",
-  "certificates",
-  "context",
-  "hostname",
-  "keylogFile",
-  "onError",
-  "port",
-  "reusePort",
-  "sessions",
-  "signal",
-  "watch",
-];
+const pem: OptionKind<Pem> = (value, name, of) => {
+  if (!isPem(value)) throw refused(value, name, of, "PEM, as text or bytes");
+  return value;
+};
+const keyWithPassphrase = object<{ pem: Pem; passphrase?: string }>({ pem, passphrase: anyText });
+const oneKey: OptionKind<Pem | { readonly pem: Pem; readonly passphrase?: string }> = (value, name, of) =>
+  isPem(value) || typeof value !== "object" ? pem(value, name, of) : keyWithPassphrase(value, name, of);
 
-/** The options that are a server's and no context's. */
-export const ofServer: readonly string[] = ["lookupTimeout", ...limitNames];
+/** One of a kind, or an array of them. */
+function oneOrMore<T>(kind: OptionKind<T>): OptionKind<T | readonly T[]> {
+  return (value, name, of) => (Array.isArray(value) ? list(kind) : kind)(value, name, of);
+}
 
-/** The options of a context, in this library's own names. */
-export function contextOptions(options: NodeTlsContextOptions): SslContextOptions {
-  const given = Object.fromEntries(
-    Object.entries(options).filter(([name, value]) => value !== undefined && !ofServer.includes(name)),
-  ) as NodeTlsContextOptions;
-  const unknown = withoutCounterpart.find((name) => name in given);
-  if (unknown) throw new TypeError(`Cannot use the option ${unknown} with createServer(): it has no counterpart there`);
-  const { key, cert, ca, ciphers, ecdhCurve, secureOptions, ALPNProtocols, requestCert, ...own } = given;
-  return {
-    ...own,
-    ...certificates(key, cert, own.passphrase),
+const { keylog: _keylog, sessionCacheMode: _sessionCacheMode, ...ownKinds } = contextKinds;
+
+/** The kinds of the options of `addContext()` and `setSecureContext()`. */
+export const nodeContextKinds: OptionKinds<NodeTlsContextOptions> = {
+  ...ownKinds,
+  key: (value, name, of) => (Array.isArray(value) ? list(oneKey) : pem)(value, name, of),
+  cert: oneOrMore(pem),
+  ca: oneOrMore(pem),
+  ciphers: text,
+  ecdhCurve: text,
+  secureOptions: integer(0, Number.MAX_SAFE_INTEGER),
+  ALPNProtocols: list(anyText),
+  requestCert: flag,
+};
+
+/** The kinds of the options of {@linkcode createServer}. */
+export const nodeServerKinds: OptionKinds<NodeTlsServerOptions> = {
+  ...nodeContextKinds,
+  ...limitKinds,
+  lookupTimeout: milliseconds,
+};
+
+/** An option's name in node:tls, and its name here. */
+const twins = [
+  ["key", "privateKey"],
+  ["cert", "certificate"],
+  ["ca", "certificateAuthorities"],
+  ["ciphers", "cipherList"],
+  ["ecdhCurve", "groups"],
+  ["secureOptions", "options"],
+  ["ALPNProtocols", "alpnProtocols"],
+  ["requestCert", "verify"],
+] as const satisfies (keyof NodeTlsContextOptions)[][];
+
+/** Options that hold for all contexts, and changes to them for one. Both have been read. */
+export function withChanges(
+  kept: Readonly<NodeTlsContextOptions>,
+  changes: Readonly<NodeTlsContextOptions>,
+): Readonly<NodeTlsContextOptions> {
+  const replaced = twins.filter((names) => names.some((name) => name in changes)).flat();
+  const rest = Object.entries(kept).filter(([name]) => !(replaced as string[]).includes(name));
+  return mergeOptions<NodeTlsContextOptions>(Object.fromEntries(rest), changes);
+}
+
+/** The options of a context, in this library's own names. They have been read. */
+export function contextOptions(options: Readonly<NodeTlsContextOptions>): SslContextOptions {
+  const { key, cert, ca, ciphers, ecdhCurve, secureOptions, ALPNProtocols, requestCert, ...own } = options;
+  const translated: SslContextOptions = {
+    ...certificates(key, cert, options.passphrase),
     ...(ca !== undefined && { certificateAuthorities: listOf(ca).map(textOf).join("\n") }),
     ...(ciphers !== undefined && cipherOptions(ciphers)),
     ...(ecdhCurve !== undefined && ecdhCurve !== "auto" && { groups: ecdhCurve }),
     ...(secureOptions !== undefined && { options: secureOptions }),
     ...(ALPNProtocols !== undefined && { alpnProtocols: ALPNProtocols }),
-    ...(requestCert !== undefined && { verify: verifyMode(requestCert, own.rejectUnauthorized) }),
+    ...(requestCert !== undefined && { verify: verifyMode(requestCert, options.rejectUnauthorized) }),
   };
+  for (const [theirs, ours] of twins) {
+    if (!(theirs in options) || !(ours in options) || String(translated[ours]) === String(options[ours])) continue;
+    throw new TypeError(`Cannot use ${theirs} and ${ours}, which differ: they are two names of one option`);
+  }
+  return mergeOptions<SslContextOptions>(own, translated);
 }
 
 function certificates(
@@ -120,7 +148,6 @@ function listOf<T>(value: T | readonly T[]): readonly T[] {
 }
 
 function textOf(pem: Pem): string {
-  if (!isPem(pem)) throw new TypeError(`Cannot use a ${typeof pem} as PEM: give text or bytes`);
   return typeof pem === "string" ? pem : Buffer.from(pem).toString("utf8");
 }
 
@@ -135,7 +162,7 @@ function cipherOptions(ciphers: string): SslContextOptions {
   };
 }
 
-function verifyMode(requestCert: boolean, rejectUnauthorized = true): VerifyMode {
+function verifyMode(requestCert: boolean, rejectUnauthorized: boolean | undefined): VerifyMode {
   if (!requestCert) return "none";
-  return rejectUnauthorized ? "require" : "request";
+  return rejectUnauthorized === false ? "request" : "require";
 }

@@ -1,11 +1,13 @@
 import type { Server as NodeHttpServer } from "node:http";
+import { millisecondsOrNever } from "../ssl/option_kinds.ts";
+import { mergeOptions, omitOptions, type OptionKinds, readOptions, refused } from "../ssl/options.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import { httpOfThisRuntime } from "./http_of_this_runtime.ts";
 import type { Farewell, RequestCounts } from "./http_server.ts";
-import { requireMilliseconds } from "./limits.ts";
-import { heedless, type Server, startServer } from "./server.ts";
+import { heedless, type ReportError } from "./error_report.ts";
+import { type Server, startServer } from "./server.ts";
 import type { ServerStats } from "./server_stats.ts";
-import type { TlsServerOptions } from "./tls_server_options.ts";
+import { serverKinds, type TlsServerOptions } from "./tls_server_options.ts";
 
 /** The options of {@linkcode serve}. */
 export interface ServeOptions extends TlsServerOptions {
@@ -17,6 +19,22 @@ export interface ServeOptions extends TlsServerOptions {
   /** Bun's handlers of WebSockets, as Bun.serve has them. On Bun only. */
   websocket?: unknown;
 }
+
+const httpKinds: OptionKinds<Pick<ServeOptions, "headerTimeout" | "websocket">> = {
+  headerTimeout: millisecondsOrNever,
+  websocket: (value, name, of) => {
+    if (typeof value !== "object" || value === null) throw refused(value, name, of, "an object of Bun's handlers");
+    return value;
+  },
+};
+const kinds: OptionKinds<ServeOptions> = {
+  ...serverKinds,
+  ...httpKinds,
+  alpnProtocols: (value, name, of) => {
+    if (Array.isArray(value) && value.every((name) => name === "h2" || name === "http/1.1")) return [...value];
+    throw refused(value, name, of, "an array of h2 and http/1.1");
+  },
+};
 
 /** What a server of {@linkcode serve} has counted. */
 export type ServeStats = ServerStats & RequestCounts;
@@ -45,6 +63,7 @@ export interface HttpsServer extends Server {
  *   otherwise
  * @throws {Error} if it cannot listen: the port is in use, or the address is not this machine's
  * @throws {OpenSslError} if OpenSSL refuses a certificate or another option; the message says which
+ * @throws {TypeError} for an option that is not known, or of another type; and {RangeError} for one out of range
  *
  * @example
  * ```ts
@@ -57,19 +76,14 @@ export interface HttpsServer extends Server {
  * ```
  */
 export async function serve(options: ServeOptions, handler: FetchHandler): Promise<HttpsServer> {
-  const { headerTimeout = 60_000, websocket, ...tls } = options;
+  const read = readOptions("serve()", kinds, options);
   if (typeof handler !== "function") {
     throw new TypeError("Cannot serve without a handler: give a function of a Request");
   }
-  if (headerTimeout !== 0) requireMilliseconds("a request's head", headerTimeout);
-  const spoken = ["h2", "http/1.1"];
-  const { alpnProtocols = spoken } = tls;
-  if (!Array.isArray(alpnProtocols) || !alpnProtocols.every((name) => spoken.includes(name))) {
-    throw new TypeError(`Cannot serve the protocols ${alpnProtocols}: there are h2 and http/1.1, in an array`);
-  }
+  const { headerTimeout = 60_000, websocket, alpnProtocols = ["h2", "http/1.1"] } = read;
   const counts: RequestCounts = { requests: 0, activeRequests: 0, failedRequests: 0, headerTimeouts: 0 };
   const farewell: Farewell = { isComing: false, ready: new WeakSet() };
-  const onError = heedless(tls.onError);
+  const onError = heedless(read.onError ?? printRequestErrors);
   const offersHttp2 = alpnProtocols.includes("h2");
   const http = await httpOfThisRuntime(websocket)(
     { handler, headerTimeout, websocket, counts, farewell, onError },
@@ -77,7 +91,8 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
   );
   let server: Server;
   try {
-    server = await startServer({ ...tls, ...(!tls.context && { alpnProtocols }) }, {
+    const tls = omitOptions(httpKinds, read);
+    server = await startServer(read.context ? tls : mergeOptions<TlsServerOptions>(tls, { alpnProtocols }), {
       onConnection: http.onConnection,
       grace: 10_000,
       leave: () => void (farewell.isComing = true),
@@ -91,6 +106,11 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
   }
   return Object.assign(server, { node: http.node, stats: withRequests(server.stats, counts) });
 }
+
+/** Where nobody listens to errors: as Deno.serve and Bun.serve have it, what handlers throw is seen. */
+const printRequestErrors: ReportError = (error, { kind }) => {
+  if (kind === "request") console.error(error);
+};
 
 function withRequests(stats: () => ServerStats, counts: RequestCounts): () => ServeStats {
   return () => ({ ...stats(), ...counts });

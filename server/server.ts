@@ -1,14 +1,16 @@
-import { isPromise } from "../cache/maybe_promise.ts";
 import { MemoryStore } from "../cache/memory_store.ts";
 import { SessionCache } from "../cache/session_cache.ts";
-import { contextPointer, contextState, SslContext } from "../ssl/context.ts";
+import { contextPointer, contextState } from "../ssl/context.ts";
+import { number } from "../ssl/option_kinds.ts";
+import { type OptionKinds, pickOptions, readOptions } from "../ssl/options.ts";
+import { heedless, type ReportError } from "./error_report.ts";
 import { FileWatch } from "./file_watch.ts";
-import { limitNames, requireMilliseconds } from "./limits.ts";
+import { limitKinds } from "./limits.ts";
 import { ServerContexts } from "./server_contexts.ts";
 import type { ServerStats } from "./server_stats.ts";
 import { tlsFacts } from "./tls_facts.ts";
 import { TlsServer } from "./tls_server.ts";
-import type { ServerCertificates, TlsServerOptions } from "./tls_server_options.ts";
+import { certificatesKinds, type ServerCertificates, type TlsServerOptions } from "./tls_server_options.ts";
 import type { ConnectionHandler, TlsSocket } from "./tls_socket.ts";
 
 /** A server that listens. */
@@ -25,10 +27,11 @@ export interface Server {
   stats(): ServerStats;
   /**
    * Loads certificates anew, for the connections to come: those that are there go on, and so do their sessions. Without
-   * changes the files are read again. A certificate among the changes takes the place of all that were there.
+   * changes the files are read again. A certificate among the changes takes the place of all that were there. A change
+   * that is undefined is none.
    *
    * @throws {OpenSslError} and what else {@linkcode SslContext.server} throws; all stays as it was then
-   * @throws {TypeError} if the server was given a `context`
+   * @throws {TypeError} if the server was given a `context`; for an option that is not known, or of another type
    */
   reload(changes?: ServerCertificates): void;
   /**
@@ -58,16 +61,12 @@ export interface ServerKind {
   end?(): Promise<void>;
 }
 
-/** Makes a server and has it listen. For listen() and serve(). */
-export async function startServer(options: TlsServerOptions, kind: ServerKind): Promise<Server> {
+const closeKinds: OptionKinds<{ grace?: number }> = { grace: number(0, Infinity, "milliseconds") };
+
+/** Makes a server of options that were read, and has it listen. For listen() and serve(). */
+export async function startServer(options: Readonly<TlsServerOptions>, kind: ServerKind): Promise<Server> {
   const { port = 0, hostname = "0.0.0.0", reusePort = false, authorize, signal, watch = false } = options;
   signal?.throwIfAborted();
-  if (authorize !== undefined && typeof authorize !== "function") {
-    throw new TypeError("Cannot listen with this authorize: give a function of a client's certificate");
-  }
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new RangeError(`Cannot listen on port ${port}: there are 0 to 65535`);
-  }
   const onError = heedless(options.onError);
   const { contexts, cache } = contextsOf(options, onError);
   const context = contexts ? () => contexts.first : () => options.context!;
@@ -76,7 +75,7 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
   try {
     if (watch !== false && contexts) watching = watchOf(contexts, watch === true ? 1000 : watch, onError);
     tls = new TlsServer({
-      ...options,
+      limits: pickOptions(limitKinds, options),
       context,
       onError,
       onConnection: kind.onConnection,
@@ -109,8 +108,8 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
     await kind.end?.();
     contexts?.dispose();
   }
-  const closeOnce = ({ grace = kind.grace }: { grace?: number } = {}) => {
-    if (!(grace >= 0)) throw new RangeError(`Cannot wait ${grace} ms for connections to end: it takes 0 and more`);
+  const closeOnce = (options?: { grace?: number }) => {
+    const { grace = kind.grace } = readOptions("close()", closeKinds, options);
     return closing ??= close(grace);
   };
   const abort = () => void closeOnce();
@@ -130,40 +129,25 @@ export async function startServer(options: TlsServerOptions, kind: ServerKind): 
     reload(changes) {
       if (!contexts) throw new TypeError("Cannot reload certificates: the server was given a context of its own");
       if (closing) throw new Error("Cannot reload certificates: the server is closed");
-      contexts.reload(changes);
+      contexts.reload(readOptions("reload()", certificatesKinds, changes));
     },
     close: closeOnce,
     [Symbol.asyncDispose]: () => closeOnce(),
   };
 }
 
-/** Calls the operator's handler of errors, which must not take the server with it, nor a rejection the program. */
-export function heedless(onError: TlsServerOptions["onError"]): (error: Error, socket?: TlsSocket) => void {
-  return (error, socket) => {
-    try {
-      const answer: unknown = onError?.(error, socket);
-      if (isPromise(answer)) Promise.resolve(answer).catch(() => {});
-    } catch {
-      // There is nobody left to tell.
-    }
-  };
-}
-
 function contextsOf(
-  options: TlsServerOptions,
-  onError: (error: Error) => void,
+  options: Readonly<TlsServerOptions>,
+  onError: ReportError,
 ): { contexts: ServerContexts | undefined; cache: SessionCache | undefined } {
   const { context, sessions } = options;
-  if (sessions !== undefined && !(sessions instanceof SessionCache)) {
-    throw new TypeError("Cannot listen with these sessions: give a SessionCache, made with the store");
-  }
+  const certificates = pickOptions(certificatesKinds, options);
   if (context === undefined) {
     const cache = sessions ?? new SessionCache({ store: new MemoryStore() });
-    return { contexts: new ServerContexts(certificatesOf(options), cache, onError), cache };
+    return { contexts: new ServerContexts(certificates, cache, onError), cache };
   }
-  if (!(context instanceof SslContext)) throw new TypeError("Cannot listen without a context: give an SslContext");
   if (contextState(context).role === "client") throw new TypeError("Cannot listen with a client's context");
-  const [other] = Object.keys(certificatesOf(options));
+  const [other] = Object.keys(certificates);
   if (sessions || other) {
     throw new TypeError(`Cannot use both a context and ${other ?? "sessions"}: give the context what it needs instead`);
   }
@@ -172,33 +156,13 @@ function contextsOf(
   return { contexts: undefined, cache: undefined };
 }
 
-/** Those of the options that make contexts. */
-function certificatesOf(options: TlsServerOptions): ServerCertificates {
-  const own = new Set<string>(
-    [
-      "port",
-      "hostname",
-      "reusePort",
-      "context",
-      "sessions",
-      "authorize",
-      "signal",
-      "onError",
-    ] satisfies (keyof TlsServerOptions)[],
-  );
-  const rest = Object.entries(options).filter(([name, value]) =>
-    value !== undefined && !own.has(name) && !limitNames.includes(name)
-  );
-  return Object.fromEntries(rest);
-}
-
-function watchOf(contexts: ServerContexts, milliseconds: number, onError: (error: Error) => void): FileWatch {
-  requireMilliseconds("files to change", milliseconds);
+function watchOf(contexts: ServerContexts, milliseconds: number, onError: ReportError): FileWatch {
   return new FileWatch(() => contexts.files, milliseconds, () => {
     try {
       contexts.reload();
     } catch (cause) {
-      onError(new Error(`Cannot reload the certificates: ${(cause as Error).message}`, { cause }));
+      const error = new Error(`Cannot reload the certificates: ${(cause as Error).message}`, { cause });
+      onError(error, { kind: "reload", socket: undefined });
     }
   });
 }

@@ -1,10 +1,17 @@
 import { appendFileSync } from "node:fs";
 import type { SessionCache } from "../cache/session_cache.ts";
 import { SslContext } from "../ssl/context.ts";
-import type { CertificateOptions, SslContextOptions } from "../ssl/context_options.ts";
+import {
+  certificateKinds,
+  type CertificateOptions,
+  contextKinds,
+  type SslContextOptions,
+} from "../ssl/context_options.ts";
 import { library } from "../ssl/library.ts";
+import { mergeOptions, omitOptions, type OptionKinds, pickOptions } from "../ssl/options.ts";
 import { chooseByName, findByName } from "./choose_by_name.ts";
-import type { ServerCertificates } from "./tls_server_options.ts";
+import type { ReportError } from "./error_report.ts";
+import { certificatesKinds, type ServerCertificates } from "./tls_server_options.ts";
 
 /**
  * The contexts that a server's certificates make: one for each set of names. A connection is made with the first, and
@@ -12,13 +19,13 @@ import type { ServerCertificates } from "./tls_server_options.ts";
  */
 export class ServerContexts {
   readonly #cache: SessionCache;
-  readonly #onError: (error: Error) => void;
+  readonly #onError: ReportError;
   #options: ServerCertificates;
   #contexts: readonly SslContext[];
   #byName: ReadonlyMap<string, SslContext>;
 
-  /** Throws what is wrong with the options. */
-  constructor(options: ServerCertificates, cache: SessionCache, onError: (error: Error) => void) {
+  /** Takes options that were read. Throws what is wrong with them. */
+  constructor(options: Readonly<ServerCertificates>, cache: SessionCache, onError: ReportError) {
     this.#cache = cache;
     this.#onError = onError;
     this.#options = options;
@@ -35,9 +42,9 @@ export class ServerContexts {
   get files(): string[] {
     const { certificates, common } = divided(this.#options);
     const paths = [...certificates, common].flatMap((options) =>
-      Object.entries(options).filter(([name]) => name.endsWith("File") && name !== "keylogFile").map(([, path]) => path)
+      Object.entries(options).filter(([name]) => name.endsWith("File")).map(([, path]) => String(path))
     );
-    return [...new Set(paths.filter((path) => path !== undefined).map(String))];
+    return [...new Set(paths)];
   }
 
   /**
@@ -45,11 +52,12 @@ export class ServerContexts {
    * they have. If it throws, all stays as it was. A certificate among the changes takes the place of all that were
    * there, with their keys.
    */
-  reload(changes: ServerCertificates = {}): void {
-    const { common } = divided(this.#options);
-    const { certificate, certificateFile, certificates } = changes;
-    const bringsCertificates = [certificate, certificateFile, certificates].some((value) => value !== undefined);
-    const options = { ...(bringsCertificates ? common : this.#options), ...changes };
+  reload(changes: Readonly<ServerCertificates> = mergeOptions()): void {
+    const bringsCertificates = ["certificate", "certificateFile", "certificates"].some((name) => name in changes);
+    const options = mergeOptions<ServerCertificates>(
+      bringsCertificates ? omitOptions(allCertificatesKinds, this.#options) : this.#options,
+      changes,
+    );
     const contexts = this.#make(options);
     this.dispose();
     this.#options = options;
@@ -93,7 +101,8 @@ export class ServerContexts {
       try {
         appendFileSync(path, line + "\n", { mode: 0o600 });
       } catch (cause) {
-        this.#onError(new Error(`Cannot write to the key log ${path}: ${(cause as Error).message}`, { cause }));
+        const error = new Error(`Cannot write to the key log ${path}: ${(cause as Error).message}`, { cause });
+        this.#onError(error, { kind: "reload", socket: undefined });
       }
     };
   }
@@ -101,26 +110,25 @@ export class ServerContexts {
 
 type OneCertificate = Pick<SslContextOptions, keyof CertificateOptions | "moreCertificates">;
 
-const ofOneCertificate: readonly string[] = [
-  "certificate",
-  "certificateFile",
-  "privateKey",
-  "privateKeyFile",
-  "passphrase",
-  "ocspResponse",
-  "ocspResponseFile",
-  "moreCertificates",
-] satisfies (keyof OneCertificate)[];
+const oneCertificateKinds: OptionKinds<OneCertificate> = {
+  ...certificateKinds,
+  moreCertificates: contextKinds.moreCertificates,
+};
+
+/** Those whose place a certificate takes. */
+const allCertificatesKinds = { ...oneCertificateKinds, certificates: certificatesKinds.certificates };
+
+/** Those that say something to the server, and nothing to its contexts. */
+const ofServers = { watch: certificatesKinds.watch, keylogFile: certificatesKinds.keylogFile };
 
 /** Tells the certificates from what they have in common. The one that stands among the options comes first. */
-function divided(options: ServerCertificates): { certificates: OneCertificate[]; common: SslContextOptions } {
-  const { certificates = [], keylogFile: _keylogFile, watch: _watch, ...rest } = options;
-  const own: OneCertificate = {};
-  const common: SslContextOptions = {};
-  for (const [name, value] of Object.entries(rest)) {
-    if (value !== undefined) Object.assign(ofOneCertificate.includes(name) ? own : common, { [name]: value });
-  }
-  return { certificates: Object.keys(own).length > 0 ? [own, ...certificates] : [...certificates], common };
+function divided(
+  options: Readonly<ServerCertificates>,
+): { certificates: readonly OneCertificate[]; common: Readonly<SslContextOptions> } {
+  const own = pickOptions(oneCertificateKinds, options);
+  const common = omitOptions({ ...allCertificatesKinds, ...ofServers }, options);
+  const { certificates = [] } = options;
+  return { certificates: Object.keys(own).length > 0 ? [own, ...certificates] : certificates, common };
 }
 
 /** Puts together the certificates that are for the same names: RSA beside ECDSA. */

@@ -4,6 +4,7 @@ import type { MaybePromise } from "../cache/session_store.ts";
 import { SslConnection } from "../ssl/connection.ts";
 import type { SslContext } from "../ssl/context.ts";
 import { codedError } from "./coded_error.ts";
+import type { ReportError } from "./error_report.ts";
 import { type ConnectionLimits, limitsOf } from "./limits.ts";
 import { listenError } from "./listen_error.ts";
 import { ignoredSocket, type RawListener, type RawSocket, type RawSocketEvents } from "./raw_socket.ts";
@@ -14,6 +15,7 @@ import {
   type ConnectionHandler,
   endTls,
   isEstablished,
+  isIn,
   lastActive,
   startTls,
   type TlsSocket,
@@ -21,12 +23,13 @@ import {
 } from "./tls_socket.ts";
 
 /** What a {@linkcode TlsServer} is made of. */
-export interface TlsServerParts extends ConnectionLimits {
+export interface TlsServerParts {
+  readonly limits: ConnectionLimits;
   /** The context for the next connection. */
   readonly context: () => SslContext;
   readonly onConnection: ConnectionHandler;
   readonly admit?: ((socket: TlsSocket) => MaybePromise<boolean>) | undefined;
-  readonly onError: (error: Error, socket?: TlsSocket) => void;
+  readonly onError: ReportError;
   /** Asked of each TCP connection that comes whether it may come in. */
   readonly accepts?: (raw: RawSocket) => boolean;
   /** Told of each that is closed at once, as there are too many. */
@@ -61,7 +64,7 @@ export class TlsServer {
 
   constructor(parts: TlsServerParts) {
     this.#parts = parts;
-    this.#limits = limitsOf(parts);
+    this.#limits = limitsOf(parts.limits);
     const { handshakeTimeout, maxBufferedBytes } = this.#limits;
     this.maxConnections = this.#limits.maxConnections;
     this.#handshakes = new Deadlines(handshakeTimeout, (socket) => {
@@ -78,7 +81,7 @@ export class TlsServer {
       },
       admit: parts.admit && ((socket) => this.#admit(socket)),
       onOpen: (socket) => this.#opened(socket),
-      onError: (error, socket) => parts.onError(error, socket),
+      onError: (error, socket) => parts.onError(error, { kind: isIn(socket) ? "connection" : "handshake", socket }),
       onClose: (socket) => this.#closed(socket),
       onLimit: (limit) => {
         if (limit === "buffered bytes") this.#counts.bufferOverflows++;
@@ -97,7 +100,7 @@ export class TlsServer {
       const address = { hostname, port, ...(reusePort && { reusePort }) };
       const listener = socketsOfThisRuntime().listen(address, (raw) => this.#accept(raw), (error) => {
         this.#counts.acceptFailures++;
-        this.#parts.onError(error);
+        this.#parts.onError(error, { kind: "accept", socket: undefined });
       });
       this.#listener = listener instanceof Promise ? await listener : listener;
     } catch (cause) {
@@ -198,7 +201,7 @@ export class TlsServer {
     } catch (error) {
       // The context was disposed, say. Without TLS there is nothing to be done with the client.
       try {
-        this.#parts.onError(error as Error);
+        this.#parts.onError(error as Error, { kind: "accept", socket: undefined });
       } catch {
         // The operator's handler must not take the server with it.
       }

@@ -1,11 +1,29 @@
 import type { X509Certificate } from "node:crypto";
-import type { SessionCache } from "../cache/session_cache.ts";
+import { SessionCache } from "../cache/session_cache.ts";
 import type { MaybePromise } from "../cache/session_store.ts";
-import type { SslContext } from "../ssl/context.ts";
-import type { CertificateOptions, SslContextOptions } from "../ssl/context_options.ts";
-import type { ConnectionLimits } from "./limits.ts";
+import { SslContext } from "../ssl/context.ts";
+import {
+  certificateKinds,
+  type CertificateOptions,
+  contextKinds,
+  type SslContextOptions,
+} from "../ssl/context_options.ts";
+import {
+  abortSignal,
+  callback,
+  either,
+  flag,
+  instance,
+  list,
+  milliseconds,
+  object,
+  port,
+  text,
+} from "../ssl/option_kinds.ts";
+import type { OptionKind, OptionKinds } from "../ssl/options.ts";
+import type { ReportError } from "./error_report.ts";
+import { type ConnectionLimits, limitKinds } from "./limits.ts";
 import type { TlsFacts } from "./tls_facts.ts";
-import type { TlsSocket } from "./tls_socket.ts";
 
 /**
  * The options that {@linkcode listen} and {@linkcode serve} have in common: where to listen, certificates, who may come
@@ -38,10 +56,10 @@ export interface TlsServerOptions extends ServerCertificates, ConnectionLimits {
   signal?: AbortSignal;
   /**
    * Called with what goes wrong: handshakes that fail, protocol errors, what callbacks and handlers threw, certificates
-   * that could not be reloaded. The server goes on. What it throws is ignored. The socket is missing where there is
-   * none.
+   * that could not be reloaded. `kind` tells scanners' noise from what an operator has to look at. The server goes on.
+   * What it throws is ignored.
    */
-  onError?: (error: Error, socket?: TlsSocket) => void;
+  onError?: ReportError;
 }
 
 /**
@@ -66,3 +84,25 @@ export interface ServerCertificates extends SslContextOptions {
    */
   keylogFile?: string | true;
 }
+
+/** The kinds of the options that make a server's contexts. */
+export const certificatesKinds: OptionKinds<ServerCertificates> = {
+  ...contextKinds,
+  certificates: list(object(certificateKinds)),
+  watch: either((value) => typeof value === "boolean", flag, milliseconds),
+  keylogFile: either((value) => value === true, flag as OptionKind<true>, text),
+};
+
+/** The kinds of a server's options. */
+export const serverKinds: OptionKinds<TlsServerOptions> = {
+  ...certificatesKinds,
+  ...limitKinds,
+  port,
+  hostname: text,
+  reusePort: flag,
+  context: instance(SslContext, "an SslContext"),
+  sessions: instance(SessionCache, "a SessionCache, made with the store"),
+  authorize: callback(),
+  signal: abortSignal,
+  onError: callback(),
+};

@@ -86,6 +86,8 @@ export let endTls: (socket: TlsSocket) => void;
 export let lastActive: (socket: TlsSocket) => number;
 /** Whether its handshake is done. */
 export let isEstablished: (socket: TlsSocket) => boolean;
+/** Whether its owner was told of it as a connection: what goes wrong before that is the handshake's. */
+export let isIn: (socket: TlsSocket) => boolean;
 /** The connection below a socket, to be asked and not to be moved. For TlsDuplex. */
 export let connectionOf: (socket: TlsSocket) => SslConnection;
 
@@ -105,6 +107,7 @@ export class TlsSocket {
   #established = false;
   /** Nobody has been told of the connection yet, as it is being asked whether the other side may come in. */
   #atTheDoor = false;
+  #isIn = false;
   #lastActive = 0;
   #reading = false;
   /** The handshake waits for a lookup. */
@@ -154,6 +157,7 @@ export class TlsSocket {
     endTls = (socket) => socket.#end();
     lastActive = (socket) => socket.#lastActive;
     isEstablished = (socket) => socket.#established;
+    isIn = (socket) => socket.#isIn;
     connectionOf = (socket) => socket.#connection;
     rawOf = (socket) => socket.#raw;
     giveUp = (socket) => {
@@ -391,6 +395,7 @@ export class TlsSocket {
   /** Tells of the connection. */
   #welcome(): boolean {
     this.#owner.handshakes.delete(this);
+    this.#isIn = true;
     this.#call(() => {
       const handlers = this.#owner.onConnection(this);
       if (typeof handlers !== "object" || handlers === null || "then" in handlers) {

@@ -46,7 +46,8 @@ export function configureContext(
   if (options.alpnProtocols) setAlpn(state, role, options.alpnProtocols);
 
   const verify = options.verify ?? (role === "client" ? "require" : "none");
-  const { rejectUnauthorized = true } = options;
+  // Nothing but false.
+  const rejectUnauthorized = options.rejectUnauthorized !== false;
   if (authorities !== undefined) useAuthorities(pointer, authorities, role === "server");
   else if (verify !== "none" && ssl.SSL_CTX_set_default_verify_paths(pointer) !== 1) {
     throw openSslError("Cannot use the system's certificate authorities", "they cannot be read");

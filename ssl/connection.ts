@@ -19,9 +19,11 @@ import { held, library } from "./library.ts";
 import { nameOfPeer } from "./names.ts";
 import { expectServerName, newSsl } from "./new_ssl.ts";
 import { clearErrors, OpenSslError, openSslError } from "./openssl_error.ts";
+import { instance, text } from "./option_kinds.ts";
+import { type OptionKinds, readOptions } from "./options.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
-import { ownSession, type Session, sessionPointer } from "./session.ts";
+import { ownSession, Session, sessionPointer } from "./session.ts";
 import { trampolines } from "./trampolines.ts";
 
 export type { CipherNames, VerifyResult } from "./connection_facts.ts";
@@ -36,6 +38,11 @@ export interface ClientConnectionOptions {
   /** A session to resume. It stays yours. */
   session?: Session;
 }
+
+const connectionKinds: OptionKinds<ClientConnectionOptions> = {
+  serverName: text,
+  session: instance(Session, "a Session"),
+};
 
 /**
  * Where a handshake stands: over; waiting for the other side's bytes; or suspended by the client hello callback, to be
@@ -178,10 +185,11 @@ export class SslConnection {
    * @throws {OpenSslError} if the session cannot be used in this context
    */
   static client(context: SslContext, options: ClientConnectionOptions = {}): SslConnection {
+    const { serverName, session } = readOptions("SslConnection.client()", connectionKinds, options);
     const connection = SslConnection.#make("client", context);
     try {
-      if (options.serverName) expectServerName(connection.#alive(), options.serverName);
-      if (options.session) connection.#offer(options.session);
+      if (serverName !== undefined) expectServerName(connection.#alive(), serverName);
+      if (session) connection.#offer(session);
       return connection;
     } catch (error) {
       connection.dispose();

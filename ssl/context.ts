@@ -13,9 +13,10 @@ import type {
 import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, makeState, stateOf, wrappers } from "./context_state.ts";
 import { configureContext } from "./configure_context.ts";
-import type { SslContextOptions } from "./context_options.ts";
+import { contextKinds, type SslContextOptions } from "./context_options.ts";
 import { held, library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
+import { readOptions } from "./options.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
 import { requireSeconds, type Session, sessionPointer } from "./session.ts";
@@ -97,6 +98,7 @@ export class SslContext {
    *
    * @param options at least `certificate` and `privateKey`, or their files
    * @returns a context that is yours to dispose
+   * @throws {TypeError} for an option that is not known, or of another type; and {RangeError} for one out of range
    * @throws {OpenSslError} if OpenSSL refuses an option; the message says which
    */
   static server(options: SslContextOptions = {}): SslContext {
@@ -109,6 +111,7 @@ export class SslContext {
    *
    * @param options none is needed
    * @returns a context that is yours to dispose
+   * @throws {TypeError} for an option that is not known, or of another type; and {RangeError} for one out of range
    * @throws {OpenSslError} if OpenSSL refuses an option; the message says which
    */
   static client(options: SslContextOptions = {}): SslContext {
@@ -133,7 +136,8 @@ export class SslContext {
     return new SslContext(secret, context, stateOf(context) ?? makeState(context, true));
   }
 
-  static #make(role: "server" | "client", options: SslContextOptions): SslContext {
+  static #make(role: "server" | "client", given: SslContextOptions): SslContext {
+    const options = readOptions(`SslContext.${role}()`, contextKinds, given);
     const { ssl } = library();
     const pointer = ssl.SSL_CTX_new(role === "server" ? ssl.TLS_server_method() : ssl.TLS_client_method());
     if (!pointer) throw openSslError("Cannot make an SSL_CTX");
@@ -319,13 +323,15 @@ export class SslContext {
     library().ssl.SSL_CTX_ctrl(this.#alive(), control.setCacheSize, size, null);
   }
 
-  /** For how long new sessions may resume, in seconds. @see SSL_CTX_set_timeout(3) */
+  /** For how long new sessions may resume, in seconds, 1 at least. @see SSL_CTX_set_timeout(3) */
   get sessionTimeout(): number {
     return Number(library().ssl.SSL_CTX_get_timeout(this.#alive()));
   }
 
   set sessionTimeout(seconds: number) {
     requireSeconds("the session timeout", seconds);
+    // libssl takes it for its own default.
+    if (seconds === 0) throw new RangeError("Cannot set the session timeout to 0: it takes whole seconds from 1 on");
     library().ssl.SSL_CTX_set_timeout(this.#alive(), seconds);
   }
 
@@ -337,6 +343,7 @@ export class SslContext {
   set numTickets(count: number) {
     requireCount("the number of tickets", count);
     library().ssl.SSL_CTX_set_num_tickets(this.#alive(), count);
+    this.#state.numTickets = count;
   }
 
   /** The options that are on: a combination of {@linkcode SslOption} and others. @see SSL_CTX_get_options(3) */
@@ -398,7 +405,8 @@ export class SslContext {
    */
   flushSessions(expired: Date | "all" = new Date()): void {
     this.#alive();
-    const seconds = expired === "all" ? 0 : Math.floor(expired.getTime() / 1000);
+    // libssl takes 0 for all of them.
+    const seconds = expired === "all" ? 0 : Math.max(1, Math.floor(expired.getTime() / 1000));
     if (!(seconds >= 0)) throw new RangeError(`Cannot flush sessions expired by ${expired}`);
     // Last, as the date is the user's and could have disposed the context.
     const pointer = this.#outsideRemove("flush sessions");

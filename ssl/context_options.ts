@@ -1,4 +1,6 @@
 import type { KeylogCallback } from "./callback_types.ts";
+import { anyText, bytes, callback, either, file, flag, integer, list, object, oneOf, text } from "./option_kinds.ts";
+import type { OptionKinds } from "./options.ts";
 import type { ProtocolVersion } from "./protocol.ts";
 
 /** Whether the other side must show a certificate that can be verified: not asked, asked, or required. */
@@ -62,14 +64,51 @@ export interface SslContextOptions extends CertificateOptions {
   sessionIdContext?: string | Uint8Array;
   /** What is cached: a combination of {@linkcode SessionCacheMode}; by default OpenSSL's, `Server`. */
   sessionCacheMode?: number;
-  /** How many sessions the internal cache holds; by default OpenSSL's, 20,480. */
+  /** How many sessions the internal cache holds, 0 for any number; by default OpenSSL's, 20,480. */
   sessionCacheSize?: number;
-  /** For how long sessions may resume, in seconds; by default OpenSSL's, 300 (7,200 from 3.0 on). */
+  /** For how long sessions may resume, in seconds, 1 at least; by default OpenSSL's, 300 (7,200 from 3.0 on). */
   sessionTimeout?: number;
-  /** How many TLS 1.3 tickets follow a full handshake; by default OpenSSL's, 2. */
+  /**
+   * How many TLS 1.3 tickets follow a full handshake; by default OpenSSL's, 2, and 1 with a {@linkcode SessionCache}. 0
+   * is for clients that only write: where they close with a ticket unread, the system resets their connection.
+   */
   numTickets?: number;
   /** Options to turn on: a combination of {@linkcode SslOption}. */
   options?: number;
   /** Called with each secret of a connection, in the NSS key log format. */
   keylog?: KeylogCallback;
 }
+
+/** The kinds of a certificate's options. */
+export const certificateKinds: OptionKinds<CertificateOptions> = {
+  certificate: text,
+  certificateFile: file,
+  privateKey: text,
+  privateKeyFile: file,
+  passphrase: anyText,
+  ocspResponse: bytes,
+  ocspResponseFile: file,
+};
+
+/** The kinds of a context's options. */
+export const contextKinds: OptionKinds<SslContextOptions> = {
+  ...certificateKinds,
+  moreCertificates: list(object(certificateKinds)),
+  minVersion: oneOf("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+  maxVersion: oneOf("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
+  cipherList: text,
+  cipherSuites: text,
+  groups: text,
+  alpnProtocols: list(anyText),
+  verify: oneOf("none", "request", "require"),
+  rejectUnauthorized: flag,
+  certificateAuthorities: text,
+  certificateAuthoritiesFile: file,
+  sessionIdContext: either((value) => typeof value === "string", anyText, bytes),
+  sessionCacheMode: integer(0, 0x7fffffff),
+  sessionCacheSize: integer(0, 0x7fffffff),
+  sessionTimeout: integer(1, 0x7fffffff, "whole seconds"),
+  numTickets: integer(0, 0x7fffffff),
+  options: integer(0, Number.MAX_SAFE_INTEGER),
+  keylog: callback(),
+};

@@ -31,6 +31,8 @@ export class ContextState {
   clientHello: ClientHelloCallback | undefined;
   keylog: KeylogCallback | undefined;
   generateSessionId: GenerateSessionIdCallback | undefined;
+  /** How many TLS 1.3 tickets follow a handshake, where somebody said it. */
+  numTickets: number | undefined;
   /** The session id context, where this library set it. */
   idContext: Uint8Array = new Uint8Array();
   /** The server's protocols in the wire's form, in C's memory. */

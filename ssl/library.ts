@@ -1,4 +1,6 @@
 import { explained, openOpenSsl, type OpenSsl } from "../ffi/open.ts";
+import { text } from "./option_kinds.ts";
+import { type OptionKinds, readOptions } from "./options.ts";
 
 /** What {@linkcode openLibrary} opened. */
 export interface LibraryInfo {
@@ -11,6 +13,8 @@ export interface LibraryInfo {
   /** The runtime whose FFI calls it. */
   readonly runtime: "deno" | "bun" | "node";
 }
+
+const libraryKinds: OptionKinds<{ path?: string }> = { path: text };
 
 let open: OpenSsl | undefined;
 const openers: ((library: OpenSsl) => () => void)[] = [];
@@ -44,8 +48,9 @@ export const underWay = { calls: 0 };
  * ```
  */
 export function openLibrary(options: { path?: string } = {}): LibraryInfo {
+  const { path: wanted } = readOptions("openLibrary()", libraryKinds, options);
   if (!open) {
-    const opening = openOpenSsl(options.path);
+    const opening = openOpenSsl(wanted);
     open = opening;
     try {
       for (const opener of openers) closers.push(opener(opening));
@@ -55,8 +60,8 @@ export function openLibrary(options: { path?: string } = {}): LibraryInfo {
       open = undefined;
       throw explained(error);
     }
-  } else if (options.path !== undefined && options.path !== open.path) {
-    throw new Error(`Cannot open ${options.path}: ${open.path} is open already. Call closeLibrary() first`);
+  } else if (wanted !== undefined && wanted !== open.path) {
+    throw new Error(`Cannot open ${wanted}: ${open.path} is open already. Call closeLibrary() first`);
   }
   const { path, version, versionNumber, adapter: { runtime } } = open;
   return { path, version, versionNumber, runtime };

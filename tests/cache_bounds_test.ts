@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertGreater, assertLessOrEqual, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -236,12 +236,9 @@ function shortLived(): { certificate: string; privateKey: string } {
 describe("SessionCache's numbers", () => {
   it("are above 0", () => {
     for (const name of ["lookupTimeout", "maxSessionAge", "maxLineageAge", "maxEntrySize"]) {
-      for (const wrong of [0, -1, NaN, -Infinity, "ten"]) {
-        const error = assertThrows(
-          () => new SessionCache({ store: new MemoryStore(), [name]: wrong }),
-          RangeError,
-        );
-        assertEquals(error.message, `Cannot use ${wrong} for ${name}: it takes numbers above 0`);
+      for (const wrong of [0, -1, NaN, -Infinity]) {
+        const error = assertThrows(() => new SessionCache({ store: new MemoryStore(), [name]: wrong }), RangeError);
+        assertMatch(error.message, new RegExp(`^Cannot use the option ${name} .*above 0.*, not ${wrong}$`));
       }
       new SessionCache({ store: new MemoryStore(), [name]: 0.5 });
     }
@@ -252,6 +249,10 @@ describe("SessionCache's numbers", () => {
       () => new SessionCache({ store: new MemoryStore(), lookupTimeout: 2 ** 31 }),
       RangeError,
     );
-    assertEquals(error.message, "Cannot wait 2147483648 ms for a store");
+    assertEquals(
+      error.message,
+      "Cannot use the option lookupTimeout with new SessionCache(): it takes milliseconds above 0, up to 2147483647, " +
+        "not 2147483648",
+    );
   });
 });

@@ -113,11 +113,31 @@ describe("serve() refuses", () => {
   const handler = () => new Response("never");
   const refusals: [string, ServeOptions, RegExp][] = [
     ["no certificate", {}, /Cannot make a server without a certificate/],
-    ["a time for heads that is none", { ...credentials, headerTimeout: -1 }, /Cannot wait -1 ms for a request's head/],
-    ["protocols that it does not speak", { ...credentials, alpnProtocols: ["h3"] }, /Cannot serve the protocols h3/],
-    ["a store for a cache", { ...credentials, sessions: new MemoryStore() as never }, /give a SessionCache/],
-    ["an authorize that is no function", { ...credentials, authorize: true as never }, /give a function of a client's/],
-    ["a port that is none", { ...credentials, port: 70_000 }, /Cannot listen on port 70000/],
+    [
+      "a time for heads that is none",
+      { ...credentials, headerTimeout: -1 },
+      /option headerTimeout with serve\(\): .*, not -1$/,
+    ],
+    [
+      "protocols that it does not speak",
+      { ...credentials, alpnProtocols: ["h3"] },
+      /option alpnProtocols with serve\(\): it takes an array of h2 and http/,
+    ],
+    [
+      "a store for a cache",
+      { ...credentials, sessions: new MemoryStore() as never },
+      /option sessions with serve\(\): it takes a SessionCache/,
+    ],
+    [
+      "an authorize that is no function",
+      { ...credentials, authorize: true as never },
+      /option authorize with serve\(\): it takes a function, not true$/,
+    ],
+    [
+      "a port that is none",
+      { ...credentials, port: 70_000 },
+      /option port with serve\(\): .* from 0 to 65535, not 70000$/,
+    ],
     ["an address of another machine", { ...credentials, hostname: "192.0.2.1" }, /the address is not this machine's/],
   ];
   for (const [what, options, message] of refusals) {

@@ -400,8 +400,8 @@ for (const version of versions) {
 describe("ClientSessions", () => {
   it("refuses bounds that are none", () => {
     for (const options of [{ maxServers: 0 }, { maxSessionsPerServer: 1.5 }, { maxServers: NaN }]) {
-      const [[name, value]] = Object.entries(options) as [[string, number]];
-      assertThrows(() => new ClientSessions(options), RangeError, `Cannot keep sessions with ${name} ${value}`);
+      const [name] = Object.keys(options);
+      assertThrows(() => new ClientSessions(options), RangeError, `Cannot use the option ${name} with`);
     }
   });
 

@@ -19,7 +19,7 @@ describe("listen() refuses what cannot work", () => {
   it("no certificate, no context, or a client's", async () => {
     await assertRejects(() => listenSockets({}, handler), TypeError, "Cannot make a server without a certificate");
     const wrong = { context: {} as SslContext };
-    await assertRejects(() => listenSockets(wrong, handler), TypeError, "Cannot listen without a context");
+    await assertRejects(() => listenSockets(wrong, handler), TypeError, "it takes an SslContext, not an object");
     using context = SslContext.client();
     await assertRejects(() => listenSockets({ context }, handler), TypeError, "Cannot listen with a client's context");
   });
@@ -126,8 +126,8 @@ describe("listen()", () => {
     "takes ports from 0 to 65535",
     leavingNothingLater(async () => {
       using context = SslContext.server(credentials);
-      for (const port of [-1, 65536, 1.5, NaN, "443" as unknown as number]) {
-        await assertRejects(() => listenSockets({ context, port }, echo), RangeError, `Cannot listen on port ${port}`);
+      for (const port of [-1, 65536, 1.5, NaN]) {
+        await assertRejects(() => listenSockets({ context, port }, echo), RangeError, `not ${port}`);
       }
     }),
   );
@@ -140,7 +140,7 @@ describe("listen()", () => {
         await assertRejects(
           () => listenSockets({ context, handshakeTimeout }, echo),
           RangeError,
-          `Cannot wait ${handshakeTimeout} ms`,
+          `not ${handshakeTimeout}`,
         );
       }
     }),

@@ -37,7 +37,7 @@ describe("SslContext's options for protocols and ciphers", () => {
       assertThrows(
         () => SslContext.server({ minVersion: "TLSv1.4" as "TLSv1.3" }),
         RangeError,
-        '"TLSv1.4" is no TLS version; there are TLSv1, TLSv1.1, TLSv1.2, TLSv1.3',
+        'it takes one of "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", not "TLSv1.4"',
       );
     }),
   );
