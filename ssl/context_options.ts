@@ -81,9 +81,10 @@ export interface SslContextOptions extends CertificateOptions {
 
 /** The kinds of a certificate's options. */
 export const certificateKinds: OptionKinds<CertificateOptions> = {
-  certificate: text,
+  // Text that is no PEM, be it empty, is for whoever reads it to refuse.
+  certificate: anyText,
   certificateFile: file,
-  privateKey: text,
+  privateKey: anyText,
   privateKeyFile: file,
   passphrase: anyText,
   ocspResponse: bytes,
@@ -102,7 +103,7 @@ export const contextKinds: OptionKinds<SslContextOptions> = {
   alpnProtocols: list(anyText),
   verify: oneOf("none", "request", "require"),
   rejectUnauthorized: flag,
-  certificateAuthorities: text,
+  certificateAuthorities: anyText,
   certificateAuthoritiesFile: file,
   sessionIdContext: either((value) => typeof value === "string", anyText, bytes),
   sessionCacheMode: integer(0, 0x7fffffff),

@@ -189,12 +189,13 @@ describe("SessionCache's deleteWhen", () => {
     for (const wrong of ["evicted", "context freed", "fatal-alert", 7]) {
       const error = assertThrows(
         () => new SessionCache({ store: new MemoryStore(), deleteWhen: [wrong as DeletionReason] }),
-        TypeError,
+        wrong === 7 ? TypeError : RangeError,
       );
       assertEquals(
         error.message,
-        `Cannot delete sessions for ${JSON.stringify(wrong)}: ` +
-          "only for expired, fatal alert, flushed, application, unclean close",
+        "Cannot use the option deleteWhen[0] with new SessionCache(): it takes one of " +
+          '"expired", "fatal alert", "flushed", "application", "unclean close", ' +
+          `not ${wrong === 7 ? "a number" : JSON.stringify(wrong)}`,
       );
     }
   });

@@ -165,12 +165,12 @@ describe("connect() and whom it trusts", () => {
       await assertRejects(
         () => connect({ ...options, context: {} as SslContext }),
         TypeError,
-        "Cannot connect with this context",
+        "Cannot use the option context with connect(): it takes an SslContext, not an object",
       );
       await assertRejects(
         () => connect({ hostname: "localhost", port: 1, sessions: {} as ClientSessions }),
         TypeError,
-        "sessions takes ClientSessions",
+        "it takes ClientSessions, or false for none, not an object",
       );
     }),
   );

@@ -228,7 +228,7 @@ describe("SslContext's certificate and key", () => {
       assertThrows(
         () => SslContext.server({ ...credentials, verify: "maybe" as "none" }),
         RangeError,
-        '"maybe" is no verify mode; there are none, request, require',
+        'it takes one of "none", "request", "require", not "maybe"',
       );
     }),
   );

@@ -192,7 +192,7 @@ describe("OCSP stapling", () => {
       assertThrows(
         () => SslContext.server({ ...ec, ocspResponse: "text" as unknown as Uint8Array }),
         TypeError,
-        "it must be a Uint8Array",
+        "it takes a Uint8Array, not text",
       );
     }),
   );
