@@ -7,8 +7,11 @@ export function checkedOptions(options: SessionCacheOptions) {
   const { store, secrets, unsealed, onStoreError, onEvent, deleteWhen = deletionReasons, durableTickets = false } =
     read;
   const { lookupTimeout = 250, maxSessionAge = Infinity, maxLineageAge = 86_400, maxEntrySize = 10_240 } = read;
-  const { writeTimeout = 5000, maxPendingWrites = 1000 } = read;
+  const { writeTimeout = 5000, maxPendingWrites = 1000, singleUse } = read;
   if (!store) throw new TypeError("Cannot make a session cache without a store: give one, such as new MemoryStore()");
+  if (singleUse && !store.take) {
+    throw new TypeError("Cannot have TLS 1.3 sessions used once with this store: it has no method take");
+  }
   if (store.isShared && !secrets && !unsealed) {
     throw new TypeError(
       "Cannot give sessions to a store outside of this process in clear, for they hold the keys of connections: " +
@@ -16,5 +19,6 @@ export function checkedOptions(options: SessionCacheOptions) {
     );
   }
   const numbers = { lookupTimeout, maxSessionAge, maxLineageAge, maxEntrySize, writeTimeout, maxPendingWrites };
-  return { store, secrets, onStoreError, onEvent, deleteWhen, durableTickets, ...numbers };
+  const takes = singleUse !== false && store.take !== undefined;
+  return { store, secrets, onStoreError, onEvent, deleteWhen, durableTickets, takes, ...numbers };
 }

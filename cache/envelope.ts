@@ -4,7 +4,7 @@ import type { KeyRing } from "./key_ring.ts";
 
 /** What a store keeps of a session. */
 export interface Contents {
-  /** The session's DER form. */
+  /** The session's DER form, and whatever goes with it. */
   readonly der: Uint8Array;
   /** When the full handshake was made that this line of sessions began with, in milliseconds since 1970. */
   readonly firstHandshake: number;

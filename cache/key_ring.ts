@@ -68,8 +68,10 @@ export function nameOf(keys: Keys, id: Uint8Array): string {
 }
 
 // With the protocol in it: a TLS 1.2 id, which is seen on the wire, cannot be offered as a TLS 1.3 ticket to be taken.
+// Those before it have its ids: which of them is negotiated is not known when a client offers one.
 function sign(keys: Keys, random: Uint8Array, idContext: Uint8Array, protocol: ProtocolVersion): Uint8Array {
-  const hmac = createHmac("sha256", keys.signing).update(random).update(protocol).update(idContext);
+  const kind = protocol === "TLSv1.3" ? protocol : "TLSv1.2";
+  const hmac = createHmac("sha256", keys.signing).update(random).update(kind).update(idContext);
   return hmac.digest().subarray(0, idLength - randomLength);
 }
 

@@ -2,6 +2,7 @@ import type { SslConnection } from "../ssl/connection.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Session } from "../ssl/session.ts";
 import type { Question } from "./question.ts";
+import type { Lineage } from "./vault.ts";
 
 /** A session that a client offers, and where the store would have it. */
 export interface OfferedSession {
@@ -18,8 +19,8 @@ export interface FoundValue extends OfferedSession {
 export interface Opened {
   /** Undefined where it may not resume. */
   readonly session: Session | undefined;
-  /** When the line of the session began, in milliseconds since 1970. */
-  readonly firstHandshake: number;
+  /** What the next session of its line goes on with. */
+  readonly lineage: Lineage | undefined;
   /** What it was opened for. */
   readonly serverName: string | undefined;
   readonly idContext: Uint8Array;

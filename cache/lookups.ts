@@ -17,6 +17,7 @@ type Answer = MaybePromise<Uint8Array | undefined>;
 /** Asks the store for the sessions that clients offer, and lets a handshake wait where it does not answer at once. */
 export class Lookups {
   readonly #store: SessionStore;
+  readonly #takes: boolean;
   readonly #vault: Vault;
   readonly #journal: Journal;
   readonly #timeout: number;
@@ -26,8 +27,10 @@ export class Lookups {
   /** Answers that are under way to lookups that may share one: those that take nothing. */
   readonly #shared = new Map<string, Question>();
 
-  constructor(store: SessionStore, vault: Vault, journal: Journal, timeout: number) {
+  /** `takes`: whether sessions that may be used once are taken from the store. */
+  constructor(store: SessionStore, takes: boolean, vault: Vault, journal: Journal, timeout: number) {
     this.#store = store;
+    this.#takes = takes;
     this.#vault = vault;
     this.#journal = journal;
     this.#timeout = timeout;
@@ -82,7 +85,7 @@ export class Lookups {
     const { protocol, ids } = offeredSessions(hello, acceptsTls13);
     if (ids.length === 0) return "continue";
     const offered = this.#ofThisFarm(ids, connection.sessionIdContext, protocol);
-    const operation = protocol === "TLSv1.3" && this.#store.take ? "take" : "get";
+    const operation = protocol === "TLSv1.3" && this.#takes ? "take" : "get";
     const lookup = new Lookup(connection, protocol, operation, hello.serverName);
     this.#lookups.set(connection, lookup);
     if (offered.length === 0) {

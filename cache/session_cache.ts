@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { whenUnwound } from "../ssl/calls.ts";
 import type { RemovalReason } from "../ssl/callback_types.ts";
+import { clientChainOf } from "../ssl/client_certificate.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode, SslOption } from "../ssl/constants.ts";
 import { contextState, type SslContext } from "../ssl/context.ts";
 import { Session } from "../ssl/session.ts";
-import { peerCertificateEnd } from "../ssl/session_peer.ts";
 import { checkedOptions } from "./check_options.ts";
 import { Deadlines } from "./deadlines.ts";
 import { SealError } from "./envelope.ts";
@@ -14,13 +14,9 @@ import { Journal } from "./journal.ts";
 import type { FoundValue, Lookup, Opened } from "./lookup.ts";
 import { Lookups } from "./lookups.ts";
 import { isPromise } from "./maybe_promise.ts";
+import { ResumptionPolicy } from "./resumption_policy.ts";
 import { Revocations } from "./revocations.ts";
-import type {
-  NotStoredReason,
-  RefusalReason,
-  SessionCacheOptions,
-  SessionCacheStats,
-} from "./session_cache_options.ts";
+import type { NotStoredReason, SessionCacheOptions, SessionCacheStats } from "./session_cache_options.ts";
 import type { MaybePromise, SessionStore } from "./session_store.ts";
 import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
 import { StoreWrites } from "./store_writes.ts";
@@ -30,7 +26,8 @@ import { Vault } from "./vault.ts";
  * The external session cache: gives contexts' sessions to a store, and looks there for what clients propose. Servers
  * that share a store, one after the other or side by side, resume each other's sessions, with TLS 1.2 and TLS 1.3.
  *
- * Sessions are stateful: all that a client holds is an id. TLS 1.3 sessions are used once, where the store has `take`.
+ * Sessions are stateful: all that a client holds is an id. TLS 1.3 sessions are used once, where the store has `take` and
+ * `singleUse` is not false.
  * A session resumes only under the server name and the session id context that it was made under.
  *
  * @example
@@ -51,8 +48,7 @@ export class SessionCache {
   readonly #vault: Vault;
   readonly #journal: Journal;
   readonly #lookups: Lookups;
-  readonly #maxSessionAge: number;
-  readonly #maxLineageAge: number;
+  readonly #policy: ResumptionPolicy;
   readonly #maxEntrySize: number;
   readonly #deleteWhen: ReadonlySet<RemovalReason>;
   /** Ends the holding back of tickets. Where they are not held, there is none. */
@@ -78,10 +74,9 @@ export class SessionCache {
     this.#store = store;
     this.#vault = new Vault(secrets);
     this.#journal = new Journal(read);
-    this.#lookups = new Lookups(store, this.#vault, this.#journal, lookupTimeout);
+    this.#lookups = new Lookups(store, rest.takes, this.#vault, this.#journal, lookupTimeout);
     this.#writes = new StoreWrites(store, this.#journal, rest.writeTimeout, rest.maxPendingWrites);
-    this.#maxSessionAge = maxSessionAge * 1000;
-    this.#maxLineageAge = maxLineageAge * 1000;
+    this.#policy = new ResumptionPolicy(maxSessionAge * 1000, maxLineageAge * 1000);
     this.#maxEntrySize = rest.maxEntrySize;
     this.#deleteWhen = new Set(rest.deleteWhen);
     this.#tickets = rest.durableTickets ? new Deadlines(lookupTimeout, (release) => release()) : undefined;
@@ -229,15 +224,15 @@ export class SessionCache {
     const { id, idContext } = session;
     this.#knowIdContext(idContext);
     const resumed = connection.isResumed ? this.#lookups.of(connection) : undefined;
-    const firstHandshake = resumed?.opened?.firstHandshake ?? now;
+    const lineage = resumed?.opened?.lineage ?? { firstHandshake: now, chain: clientChainOf(connection, session) };
     const isRevoked = resumed?.isRevoked;
     // The handshake is over, and with it the need to answer twice.
     this.#lookups.forget(connection);
     const key = this.#vault.keyOf(id, idContext, session.protocol) ?? this.#vault.keysOf(id)[0]!;
     if (isRevoked || this.#revocations.has(key, session)) return this.#notStored(id, "revoked");
-    const expiresAt = this.#expiry(session, firstHandshake);
+    const expiresAt = this.#policy.expiry(session, lineage.firstHandshake);
     if (!(expiresAt > now)) return this.#notStored(id, "too old");
-    const value = this.#vault.pack(session, key, firstHandshake);
+    const value = this.#vault.pack(session, key, lineage);
     if (value.length > this.#maxEntrySize) return this.#notStored(id, "too large");
     if (this.#writes.isFull) return this.#notStored(id, "too many writes");
     this.#journal.counts.stored++;
@@ -249,17 +244,6 @@ export class SessionCache {
       this.#notStored(id, "the store failed");
     });
     if (written && this.#tickets) this.#holdTickets(connection, written);
-  }
-
-  /** When a session ends: with its own time, its line's, or the client certificate that it vouches for. */
-  #expiry(session: Session, firstHandshake: number): number {
-    const created = session.created.getTime();
-    return Math.min(
-      created + session.timeout * 1000,
-      created + this.#maxSessionAge,
-      firstHandshake + this.#maxLineageAge,
-      peerCertificateEnd(session) ?? Infinity,
-    );
   }
 
   #notStored(id: Uint8Array, reason: NotStoredReason): void {
@@ -319,17 +303,13 @@ export class SessionCache {
   }
 
   /** The session that was found, if it may resume. */
-  #open(
-    lookup: Lookup,
-    { id, key, value }: FoundValue,
-    idContext: Uint8Array,
-  ): Pick<Opened, "session" | "firstHandshake"> {
+  #open(lookup: Lookup, { id, key, value }: FoundValue, idContext: Uint8Array): Pick<Opened, "session" | "lineage"> {
     let session: Session | undefined;
     try {
-      const { der, firstHandshake } = this.#vault.unpack(value, key, idContext);
+      const { der, ...lineage } = this.#vault.unpack(value, key, idContext);
       session = Session.fromDer(der);
-      const refusal = this.#refusal(session, id, lookup, firstHandshake);
-      if (!refusal) return { session, firstHandshake };
+      const refusal = this.#policy.refusal(session, { der, ...lineage }, lookup, id);
+      if (!refusal) return { session, lineage };
       this.#journal.refused(id, refusal);
       if (refusal === "another session") {
         this.#journal.failed(lookup.operation, new TypeError("it answered with a session of another id"));
@@ -339,16 +319,7 @@ export class SessionCache {
       if (!(cause instanceof SealError)) this.#journal.failed(lookup.operation, cause);
     }
     session?.dispose();
-    return { session: undefined, firstHandshake: NaN };
-  }
-
-  #refusal(session: Session, id: Uint8Array, lookup: Lookup, firstHandshake: number): RefusalReason | undefined {
-    // Any other session would end the handshake.
-    if (toHex(session.id) !== toHex(id) || session.protocol !== lookup.protocol) return "another session";
-    if (session.serverName !== lookup.serverName) return "another server name";
-    // Also where it is no time at all.
-    if (!(this.#expiry(session, firstHandshake) > Date.now())) return "too old";
-    return undefined;
+    return { session: undefined, lineage: undefined };
   }
 
   /**

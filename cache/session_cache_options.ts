@@ -26,6 +26,13 @@ export interface SessionCacheOptions {
   /** Called with all that happens. No event holds a secret. What it throws is ignored. */
   onEvent?: (event: SessionCacheEvent) => void;
   /**
+   * Whether a TLS 1.3 session is used once. By default it is where the store has `take`; true refuses a store that has
+   * not. False lets clients resume one session several times, as they may with TLS 1.2: for GnuTLS's, which offer one on
+   * all their connections, as FTP clients do on the data connections that must resume the control connection's. Whoever
+   * watches can then tell that such connections are of one client (RFC 8446, appendix C.4).
+   */
+  singleUse?: boolean;
+  /**
    * For how long a handshake waits for a store that does not answer at once, in milliseconds; by default 250. After
    * that it goes on as a full handshake.
    */
@@ -76,7 +83,17 @@ export type SessionCacheEvent =
   | { readonly type: "store error"; readonly operation: StoreOperation; readonly error: SessionStoreError };
 
 /** Why a session that the store had does not resume. */
-export type RefusalReason = "not opened" | "another session" | "another server name" | "too old" | "revoked";
+export type RefusalReason =
+  | "not opened"
+  | "another session"
+  | "another server name"
+  | "another context"
+  | "another protocol version"
+  | "another cipher"
+  | "the client's certificate"
+  | "too old"
+  | "from the future"
+  | "revoked";
 
 /** Why a new session does not go to the store, or did not get there. */
 export type NotStoredReason = "too large" | "too old" | "revoked" | "too many writes" | "the store failed";
@@ -101,8 +118,18 @@ export interface SessionCacheStats {
   notOpened: number;
   /** Sessions refused because they, or their line, were too old. */
   tooOld: number;
+  /** Sessions refused because they, or their line, began more than five minutes from now: a clock was wrong. */
+  fromTheFuture: number;
   /** Sessions refused because they were made for another server name. */
   otherName: number;
+  /** Sessions refused because they were made under another session id context. With `secrets` they are foreign ids. */
+  otherContext: number;
+  /** Sessions refused because another protocol version was negotiated. */
+  otherVersion: number;
+  /** Sessions of TLS 1.2 and before refused because the context would not negotiate their cipher. */
+  otherCipher: number;
+  /** Sessions refused because the client's certificate, or that there is none, would not do today. */
+  certificateRefused: number;
   /** Sessions refused, or not stored, because they were revoked while a handshake was under way. */
   revokedMeanwhile: number;
   /** Sessions that were revoked: calls of `revoke()`, and what `revokeWhere()` deleted. */
@@ -148,6 +175,7 @@ export const sessionCacheKinds: OptionKinds<SessionCacheOptions> = {
   store: withMethods("a store with the methods get, put and delete", "get", "put", "delete"),
   secrets,
   unsealed: flag,
+  singleUse: flag,
   onStoreError: callback(),
   onEvent: callback(),
   lookupTimeout: milliseconds,

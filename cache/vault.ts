@@ -1,8 +1,24 @@
+import { Buffer } from "node:buffer";
+import { derElements } from "../ssl/der.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Session } from "../ssl/session.ts";
 import { type Contents, open, seal, wrap } from "./envelope.ts";
 import { toHex } from "./hex.ts";
 import { KeyRing, nameOf } from "./key_ring.ts";
+
+/** What is kept of a session beside itself: what its line goes on with. */
+export interface Lineage {
+  /** When the full handshake was made that the line began with, in milliseconds since 1970. */
+  readonly firstHandshake: number;
+  /** The certificates that the client sent beside its own, one after the other in DER: a session has only that. */
+  readonly chain: Uint8Array;
+}
+
+/** What a store has of a session. */
+export interface StoredSession extends Lineage {
+  /** Its DER form. */
+  readonly der: Uint8Array;
+}
 
 /**
  * How sessions look to the store. With secrets: keys that tell nothing, values that are sealed, and ids that show that
@@ -38,14 +54,29 @@ export class Vault {
   }
 
   /** The store's value for a session. */
-  pack(session: Session, key: string, firstHandshake: number): Uint8Array {
-    const contents: Contents = { der: session.toDer(), firstHandshake };
+  pack(session: Session, key: string, { firstHandshake, chain }: Lineage): Uint8Array {
+    const der = session.toDer();
+    const contents: Contents = { der: chain.length > 0 ? Buffer.concat([der, chain]) : der, firstHandshake };
     return this.#ring ? seal(this.#ring, contents, { key, idContext: session.idContext }) : wrap(contents);
   }
 
   /** What is in a value. Throws a SealError if it does not open. */
-  unpack(value: Uint8Array, key: string, idContext: Uint8Array): Contents {
+  unpack(value: Uint8Array, key: string, idContext: Uint8Array): StoredSession {
     if (!(value instanceof Uint8Array)) throw new TypeError("it answered with something other than a Uint8Array");
-    return open(this.#ring, value, { key, idContext });
+    const { der, firstHandshake } = open(this.#ring, value, { key, idContext });
+    return { firstHandshake, ...divided(der) };
   }
+}
+
+/** Tells a session from the certificates behind it. */
+function divided(bytes: Uint8Array): Pick<StoredSession, "der" | "chain"> {
+  const sequence = 0x30;
+  const elements = derElements(bytes);
+  if (!elements?.length || elements.some(({ tag }) => tag !== sequence)) {
+    throw new TypeError("it answered with something that is no session");
+  }
+  const { content } = elements[0]!;
+  const end = content.byteOffset - bytes.byteOffset + content.length;
+  // A copy: the keys before it are not to stay for as long as it does.
+  return { der: bytes.subarray(0, end), chain: new Uint8Array(bytes.subarray(end)) };
 }

@@ -140,6 +140,27 @@ export const libcrypto = {
   // int X509_sign(X509 *x, EVP_PKEY *pkey, const EVP_MD *md)
   X509_sign: { parameters: ["pointer", "pointer", "pointer"], result: "i32" },
 
+  // OPENSSL_STACK *OPENSSL_sk_new_null(void)
+  OPENSSL_sk_new_null: { parameters: [], result: "pointer" },
+  // int OPENSSL_sk_push(OPENSSL_STACK *st, const void *data): lends it
+  OPENSSL_sk_push: { parameters: ["pointer", "pointer"], result: "i32" },
+  // void OPENSSL_sk_free(OPENSSL_STACK *): the list alone
+  OPENSSL_sk_free: { parameters: ["pointer"], result: "void" },
+
+  // X509 *d2i_X509_bio(BIO *bp, X509 **x509)
+  d2i_X509_bio: { parameters: ["pointer", "pointer"], result: "pointer" },
+  // int X509_STORE_CTX_set_default(X509_STORE_CTX *ctx, const char *name)
+  X509_STORE_CTX_set_default: { parameters: ["pointer", "buffer"], result: "i32" },
+  // X509_VERIFY_PARAM *X509_STORE_CTX_get0_param(const X509_STORE_CTX *ctx): lent
+  X509_STORE_CTX_get0_param: { parameters: ["pointer"], result: "pointer" },
+  // int X509_STORE_CTX_get_error(const X509_STORE_CTX *ctx)
+  X509_STORE_CTX_get_error: { parameters: ["pointer"], result: "i32" },
+  // int X509_verify_cert(X509_STORE_CTX *ctx)
+  X509_verify_cert: { parameters: ["pointer"], result: "i32" },
+  // int X509_VERIFY_PARAM_set1(X509_VERIFY_PARAM *to, const X509_VERIFY_PARAM *from)
+  X509_VERIFY_PARAM_set1: { parameters: ["pointer", "pointer"], result: "i32" },
+  // void X509_VERIFY_PARAM_set_auth_level(X509_VERIFY_PARAM *param, int auth_level)
+  X509_VERIFY_PARAM_set_auth_level: { parameters: ["pointer", "i32"], result: "void" },
   // int X509_STORE_add_cert(X509_STORE *store, X509 *x)
   X509_STORE_add_cert: { parameters: ["pointer", "pointer"], result: "i32" },
   // X509_STORE_CTX *X509_STORE_CTX_new(void)
@@ -152,8 +173,6 @@ export const libcrypto = {
   X509_STORE_CTX_get1_issuer: { parameters: ["buffer", "pointer", "pointer"], result: "i32" },
   // int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM *param, const char *ipasc)
   X509_VERIFY_PARAM_set1_ip_asc: { parameters: ["pointer", "buffer"], result: "i32" },
-  // int X509_STORE_CTX_get_error(const X509_STORE_CTX *ctx)
-  X509_STORE_CTX_get_error: { parameters: ["pointer"], result: "i32" },
   // void X509_STORE_CTX_set_error(X509_STORE_CTX *ctx, int s)
   X509_STORE_CTX_set_error: { parameters: ["pointer", "i32"], result: "void" },
   // const char *X509_verify_cert_error_string(long n)

@@ -183,6 +183,10 @@ export const libssl = {
     parameters: ["pointer", "buffer", "size", "buffer", "size", "buffer", "size", "i32"],
     result: "i32",
   },
+  // int SSL_get_security_level(const SSL *s)
+  SSL_get_security_level: { parameters: ["pointer"], result: "i32" },
+  // STACK_OF(SSL_CIPHER) *SSL_get1_supported_ciphers(SSL *s): the list is the caller's, the ciphers are lent
+  SSL_get1_supported_ciphers: { parameters: ["pointer"], result: "pointer" },
   // X509 *SSL_get1_peer_certificate(const SSL *ssl)
   SSL_get1_peer_certificate: { parameters: ["pointer"], result: "pointer", since: 0x30000000 },
   // X509 *SSL_get_peer_certificate(const SSL *ssl)

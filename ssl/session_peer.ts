@@ -1,3 +1,4 @@
+import { derElements } from "./der.ts";
 import { library } from "./library.ts";
 import { type Session, sessionPointer } from "./session.ts";
 
@@ -12,6 +13,15 @@ export function peerCertificateEnd(session: Session): number | undefined {
   const end = crypto.X509_getm_notAfter(certificate);
   if (!end) return NaN;
   return timeOf(memory.readBytes(crypto.ASN1_STRING_get0_data(end), crypto.ASN1_STRING_length(end)));
+}
+
+/** How the verification of that certificate ended when the session was made, which libssl keeps in its DER form. */
+export function verifyResultIn(der: Uint8Array): number {
+  const verifyResult = 0xa5; // [5], left out where it is 0
+  const [session] = derElements(der) ?? [];
+  const element = session && derElements(session.content)?.find(({ tag }) => tag === verifyResult);
+  const [number] = element ? derElements(element.content) ?? [] : [];
+  return number?.content.reduce((value, byte) => value * 256 + byte, 0) ?? 0;
 }
 
 /** A time as certificates have it: `YYMMDDHHMMSSZ` up to 2049, else `YYYYMMDDHHMMSSZ`. RFC 5280, section 4.1.2.5. */

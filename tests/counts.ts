@@ -17,9 +17,6 @@ export interface Counts {
 const classes = { connections: 0, contexts: 1, sessions: 2 };
 const living = { connections: new Set(), contexts: new Set(), sessions: new Set() };
 
-/** How many of libcrypto's and libssl's objects were made since this file was loaded, freed ones among them. */
-export const made = { sessions: 0, certificates: 0 };
-
 const table = {
   // int CRYPTO_get_ex_new_index(int class_index, long argl, void *argp, CRYPTO_EX_new *new_func,
   //   CRYPTO_EX_dup *dup_func, CRYPTO_EX_free *free_func)
@@ -43,9 +40,7 @@ const { functions } = adapter.open(candidates(adapter.platform, path)[0]!.crypto
 for (const kind of ["connections", "contexts", "sessions"] as const) {
   // Both are installed once, for as long as the process lasts.
   const born = adapter.trampoline(observer, (object: Pointer | Null) => {
-    if (!object) return;
-    living[kind].add(memory.keyOf(object));
-    if (kind === "sessions") made.sessions++;
+    if (object) living[kind].add(memory.keyOf(object));
   });
   const freed = adapter.trampoline(observer, (object: Pointer | Null) => {
     if (object) living[kind].delete(memory.keyOf(object));
@@ -53,13 +48,6 @@ for (const kind of ["connections", "contexts", "sessions"] as const) {
   const index = functions.CRYPTO_get_ex_new_index(classes[kind], 0, null, born.pointer, null, freed.pointer);
   // `deno test` ends a file's thread and goes on with the next file's, in the same process.
   globalThis.addEventListener?.("unload", () => void functions.CRYPTO_free_ex_index(classes[kind], index));
-}
-
-{
-  const certificates = 3; // CRYPTO_EX_INDEX_X509
-  const born = adapter.trampoline(observer, () => void made.certificates++);
-  const index = functions.CRYPTO_get_ex_new_index(certificates, 0, null, born.pointer, null, null);
-  globalThis.addEventListener?.("unload", () => void functions.CRYPTO_free_ex_index(certificates, index));
 }
 
 /** The live objects as they stand. */
