@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { copyOf } from "../ssl/bytes.ts";
 import type { KeyRing } from "./key_ring.ts";
 
 /** What a store keeps of a session. */
@@ -59,7 +60,7 @@ export function wrap(contents: Contents): Uint8Array {
  * @throws {SealError} if it is sealed and does not open, or is not sealed where it must be
  */
 export function open(ring: KeyRing | undefined, value: Uint8Array, binding: Binding): Contents {
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  const bytes = Buffer.from(copyOf("what the store answered", value).buffer);
   if (bytes[0] === unsealed && bytes.length > unsealedHeader) {
     if (ring) throw new SealError("the value is not sealed");
     return { firstHandshake: bytes.readDoubleBE(1), der: bytes.subarray(unsealedHeader) };
@@ -74,8 +75,12 @@ export function open(ring: KeyRing | undefined, value: Uint8Array, binding: Bind
   decipher.setAAD(associatedData(header, binding));
   decipher.setAuthTag(bytes.subarray(bytes.length - tagLength));
   try {
-    const der = Buffer.concat([decipher.update(bytes.subarray(sealedHeader, -tagLength)), decipher.final()]);
-    return { firstHandshake: header.readDoubleBE(5), der };
+    const part = decipher.update(bytes.subarray(sealedHeader, -tagLength));
+    try {
+      return { firstHandshake: header.readDoubleBE(5), der: Buffer.concat([part, decipher.final()]) };
+    } finally {
+      part.fill(0);
+    }
   } catch {
     throw new SealError("the value was changed, or moved from another key");
   }

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { copyOf } from "../ssl/bytes.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 
@@ -76,16 +77,18 @@ function sign(keys: Keys, random: Uint8Array, idContext: Uint8Array, protocol: P
 }
 
 function derive(secret: string | Uint8Array): Keys {
-  const bytes = typeof secret === "string" ? new TextEncoder().encode(secret) : secret;
+  const bytes = typeof secret === "string" ? new TextEncoder().encode(secret) : copyOf("this secret", secret);
   if (bytes.length < 16) {
     throw new RangeError(`Cannot use a secret of ${bytes.length} bytes: it takes 16 at least, 32 random ones at best`);
   }
   const key = (purpose: string, length: number) =>
     Buffer.from(hkdfSync("sha256", bytes, "openssl-sessions", purpose, length));
-  return {
+  const keys = {
     id: key("key id", 4),
     sealing: key("sealing", 32),
     naming: key("naming", 32),
     signing: key("signing", 32),
   };
+  bytes.fill(0);
+  return keys;
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { copyOf } from "../ssl/bytes.ts";
 import { whenUnwound } from "../ssl/calls.ts";
 import type { RemovalReason } from "../ssl/callback_types.ts";
 import { clientChainOf } from "../ssl/client_certificate.ts";
@@ -124,6 +125,7 @@ export class SessionCache {
    * @throws {SessionStoreError} if the store failed, or took longer than `writeTimeout`: the session may still be there
    */
   async revoke(id: Uint8Array): Promise<void> {
+    id = copyOf("this session id", id);
     const keys = this.#vault.keysOf(id);
     for (const key of keys) this.#revocations.add(key);
     try {
@@ -202,7 +204,12 @@ export class SessionCache {
     for (const idContext of this.#idContexts.values()) {
       let session: Session;
       try {
-        session = Session.fromDer(this.#vault.unpack(value, key, idContext).der);
+        const { der } = this.#vault.unpack(value, key, idContext);
+        try {
+          session = Session.fromDer(der);
+        } finally {
+          der.fill(0);
+        }
       } catch {
         continue;
       }
@@ -295,7 +302,7 @@ export class SessionCache {
     if (!lookup?.found || !sameBytes(lookup.found.id, id)) return undefined;
     const idContext = connection.sessionIdContext;
     const { opened, serverName } = lookup;
-    if (opened?.idContext === idContext && opened.serverName === serverName) return opened.session;
+    if (opened && sameBytes(opened.idContext, idContext) && opened.serverName === serverName) return opened.session;
     // After a HelloRetryRequest a client may ask for another name.
     lookup.close();
     lookup.opened = { ...this.#open(lookup, lookup.found, idContext), serverName, idContext };
@@ -305,8 +312,10 @@ export class SessionCache {
   /** The session that was found, if it may resume. */
   #open(lookup: Lookup, { id, key, value }: FoundValue, idContext: Uint8Array): Pick<Opened, "session" | "lineage"> {
     let session: Session | undefined;
+    let der: Uint8Array | undefined;
     try {
-      const { der, ...lineage } = this.#vault.unpack(value, key, idContext);
+      const { der: unpacked, ...lineage } = this.#vault.unpack(value, key, idContext);
+      der = unpacked;
       session = Session.fromDer(der);
       const refusal = this.#policy.refusal(session, { der, ...lineage }, lookup, id);
       if (!refusal) return { session, lineage };
@@ -317,6 +326,8 @@ export class SessionCache {
     } catch (cause) {
       this.#journal.refused(id, "not opened");
       if (!(cause instanceof SealError)) this.#journal.failed(lookup.operation, cause);
+    } finally {
+      der?.fill(0);
     }
     session?.dispose();
     return { session: undefined, lineage: undefined };

@@ -1,3 +1,4 @@
+import { isBytes } from "../ssl/bytes.ts";
 import type { RemovalReason } from "../ssl/callback_types.ts";
 import { callback, flag, list, milliseconds, oneOf, positive, withMethods } from "../ssl/option_kinds.ts";
 import type { OptionKind, OptionKinds } from "../ssl/options.ts";
@@ -160,7 +161,7 @@ export interface SessionCacheStats {
 export const deletionReasons: readonly DeletionReason[] = ["expired", "fatal alert", "flushed", "application"];
 
 const secrets: OptionKind<readonly (string | Uint8Array)[]> = (value) => {
-  const isSecret = (secret: unknown) => typeof secret === "string" || secret instanceof Uint8Array;
+  const isSecret = (secret: unknown) => typeof secret === "string" || isBytes(secret);
   if (Array.isArray(value) && value.every(isSecret)) return Object.freeze([...value]);
   throw new TypeError(
     "Cannot use these secrets: give an array of text or bytes, the current one first" +

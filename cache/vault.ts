@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { isBytes } from "../ssl/bytes.ts";
 import { derElements } from "../ssl/der.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { Session } from "../ssl/session.ts";
@@ -57,12 +58,17 @@ export class Vault {
   pack(session: Session, key: string, { firstHandshake, chain }: Lineage): Uint8Array {
     const der = session.toDer();
     const contents: Contents = { der: chain.length > 0 ? Buffer.concat([der, chain]) : der, firstHandshake };
-    return this.#ring ? seal(this.#ring, contents, { key, idContext: session.idContext }) : wrap(contents);
+    try {
+      return this.#ring ? seal(this.#ring, contents, { key, idContext: session.idContext }) : wrap(contents);
+    } finally {
+      der.fill(0);
+      contents.der.fill(0);
+    }
   }
 
-  /** What is in a value. Throws a SealError if it does not open. */
+  /** What is in a value. Throws a SealError if it does not open. Clear the DER form when it has been read. */
   unpack(value: Uint8Array, key: string, idContext: Uint8Array): StoredSession {
-    if (!(value instanceof Uint8Array)) throw new TypeError("it answered with something other than a Uint8Array");
+    if (!isBytes(value)) throw new TypeError("it answered with something other than a Uint8Array");
     const { der, firstHandshake } = open(this.#ring, value, { key, idContext });
     return { firstHandshake, ...divided(der) };
   }

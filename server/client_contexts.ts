@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { copyOf, isBytes } from "../ssl/bytes.ts";
 import type { KeylogCallback } from "../ssl/callback_types.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode } from "../ssl/constants.ts";
@@ -107,7 +108,7 @@ function keyOf(options: object): string {
 /** For JSON.stringify: values that it would leave out or mix up. */
 function distinct(_name: string, value: unknown): unknown {
   if (typeof value === "function") return { function: numberOf(value) };
-  return value instanceof Uint8Array ? { bytes: [...value] } : value;
+  return isBytes(value) ? { bytes: [...copyOf("these bytes", value)] } : value;
 }
 
 const numbers = new WeakMap<object, number>();

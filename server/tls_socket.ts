@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { readPlaintext, type SslConnection, type VerifyResult } from "../ssl/connection.ts";
-import { requireBytes } from "../ssl/bytes.ts";
+import { copyOf, requireBytes } from "../ssl/bytes.ts";
 import { wasThrownByCallback, whenUnwound } from "../ssl/calls.ts";
 import { OpenSslError } from "../ssl/openssl_error.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
@@ -243,9 +243,10 @@ export class TlsSocket {
     if (this.#closed || this.#failed || !this.#established) return false;
     if (this.#endCalled) throw new Error("Cannot write to this socket: end() was called");
     if (this.#localEnded) return false;
+    const length = requireBytes("this plaintext", bytes);
     if (!this.#failing(() => this.#connection.write(bytes))) return false;
-    this.#pending += bytes.length;
-    if (this.#owner.traffic) this.#owner.traffic.bytesWritten += bytes.length;
+    this.#pending += length;
+    if (this.#owner.traffic) this.#owner.traffic.bytesWritten += length;
     this.#flush();
     if (this.#pending > (this.#owner.maxBufferedBytes ?? Infinity)) {
       this.#owner.onLimit?.("buffered bytes");
@@ -262,9 +263,9 @@ export class TlsSocket {
    */
   end(bytes?: Uint8Array): void {
     if (this.#endCalled || this.#localEnded || this.#closed) return;
-    if (bytes) requireBytes("this plaintext", bytes);
+    const copy = bytes && copyOf("this plaintext", bytes);
     this.#endCalled = true;
-    this.#end(bytes?.slice());
+    this.#end(copy);
   }
 
   #end(bytes?: Uint8Array): void {

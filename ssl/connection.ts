@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import type { Pointer } from "../ffi/types.ts";
-import { PrivateArray, requireBytes } from "./bytes.ts";
+import { copyOf, isLendable, lengthNow, PrivateArray, requireBytes, viewOf, writeInto } from "./bytes.ts";
 import { type Caller, calling, enter, leave } from "./calls.ts";
 import {
   alpnProtocolOf,
@@ -291,10 +291,10 @@ export class SslConnection {
 
   /**
    * The session id context that its sessions are made under, as far as this library set it: that of its context, or of
-   * the one that {@linkcode ClientHello.useContext} changed to.
+   * the one that {@linkcode ClientHello.useContext} changed to. A copy.
    */
   get sessionIdContext(): Uint8Array {
-    return this.#idContext;
+    return this.#idContext.slice();
   }
 
   /**
@@ -306,7 +306,8 @@ export class SslConnection {
     this.#idle("push ciphertext");
     const length = requireBytes("this ciphertext", bytes);
     if (length === 0) return;
-    if (library().crypto.BIO_write(this.#input!, bytes, length) !== length) {
+    const lent = isLendable(bytes) ? bytes : copyOf("this ciphertext", bytes);
+    if (library().crypto.BIO_write(this.#input!, lent, length) !== length) {
       throw openSslError(`Cannot take in ${length} bytes of ciphertext`);
     }
   }
@@ -321,7 +322,10 @@ export class SslConnection {
     this.#idle("pull ciphertext");
     const length = requireBytes("this buffer", buffer);
     if (length === 0 || this.#held > 0) return 0;
-    return Math.max(0, library().crypto.BIO_read(this.#output!, buffer, length));
+    const lent = isLendable(buffer) ? buffer : new Uint8Array(length);
+    const read = Math.max(0, library().crypto.BIO_read(this.#output!, lent, length));
+    if (lent !== buffer) writeInto(buffer, lent.subarray(0, read));
+    return read;
   }
 
   /**
@@ -387,8 +391,8 @@ export class SslConnection {
     const bytes = this.#read(space);
     if (!bytes) return bytes === null ? null : 0;
     // The callbacks that a read runs could have taken the buffer away.
-    const length = Math.min(requireBytes("this buffer", buffer), bytes.length);
-    if (length > 0) Uint8Array.prototype.set.call(buffer, bytes.subarray(0, length));
+    const length = Math.min(lengthNow(buffer), bytes.length);
+    if (length > 0) writeInto(buffer, bytes.subarray(0, length));
     if (length < bytes.length) this.#unreported = bytes.subarray(length);
     return length;
   }
@@ -411,7 +415,7 @@ export class SslConnection {
       // A read ends the handshake too, and so does one whose callback threw.
       if (!this.#established && this.#pointer && ssl.SSL_is_init_finished(pointer) === 1) this.#establish(pointer);
     } finally {
-      scratch.give(plaintext);
+      scratch.give(plaintext, result);
       this.#leave(outer);
     }
     if (this.#unreported) return this.#report();
@@ -441,33 +445,34 @@ export class SslConnection {
    * @see SSL_write(3)
    */
   write(bytes: Uint8Array): number {
-    this.#idle("write");
-    const length = requireBytes("this plaintext", bytes);
-    if (!this.#established) return 0;
-    for (let written = 0; written < length;) written += this.#writePart(bytes, written, length);
-    return length;
-  }
-
-  #writePart(bytes: Uint8Array, start: number, end: number): number {
     const pointer = this.#idle("write");
-    clearErrors();
+    const length = requireBytes("this plaintext", bytes);
+    if (!this.#established || length === 0) return 0;
+    const { ssl } = library();
     // As in read(): a renegotiation, say, runs callbacks.
     const plaintext = scratch.take();
-    const length = Math.min(end - start, plaintext.length);
     const { controlMessages } = this.#caller;
-    let result: number;
+    let written = 0;
+    let result = 1;
     const outer = this.#enter();
     try {
-      plaintext.set(Uint8Array.prototype.subarray.call(bytes, start, start + length));
-      result = library().ssl.SSL_write(pointer, plaintext, length);
+      // What a callback throws comes when all is written, and none goes on where one has disposed the connection.
+      while (written < length && result > 0 && this.#pointer) {
+        clearErrors();
+        const part = Math.min(length - written, plaintext.length);
+        plaintext.set(viewOf("this plaintext", bytes, written, part));
+        result = ssl.SSL_write(pointer, plaintext, part);
+        if (result > 0) written += result;
+      }
     } finally {
-      scratch.give(plaintext);
+      scratch.give(plaintext, Math.min(length, plaintext.length));
       // The answer to a KeyUpdate goes before the data, and is none of the client's.
       this.#caller.controlMessages = controlMessages;
       this.#leave(outer);
     }
-    if (result <= 0) throw openSslError(`Cannot write ${length} bytes to the TLS connection`, "it had failed before");
-    return result;
+    if (written === length) return length;
+    this.#alive();
+    throw openSslError(`Cannot write ${length - written} bytes to the TLS connection`, "it had failed before");
   }
 
   /**

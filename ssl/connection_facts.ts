@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
-import { requireBytes } from "./bytes.ts";
+import { copyOf, writeInto } from "./bytes.ts";
 import { certificateOf } from "./certificate.ts";
 import { library } from "./library.ts";
 import { clearErrors, openSslError } from "./openssl_error.ts";
@@ -80,9 +80,10 @@ export function exportKeyingMaterial(
     throw new RangeError(`Cannot export ${length} bytes of keying material: it takes 1 to 65536`);
   }
   const text = cString(label);
+  const copy = context ? copyOf("this context", context) : new Uint8Array();
   // C gets no empty buffer.
-  const bound = new Uint8Array((context ? requireBytes("this context", context) : 0) + 1);
-  if (context) bound.set(context);
+  const bound = new Uint8Array(copy.length + 1);
+  writeInto(bound, copy);
   const material = new Uint8Array(length);
   clearErrors();
   const answer = library().ssl.SSL_export_keying_material(

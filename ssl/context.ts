@@ -1,5 +1,5 @@
 import type { Null, Pointer } from "../ffi/types.ts";
-import { requireBytes } from "./bytes.ts";
+import { copyOf } from "./bytes.ts";
 import { calling } from "./calls.ts";
 import type {
   ClientHelloCallback,
@@ -280,13 +280,16 @@ export class SslContext {
    * @see SSL_CTX_set_session_id_context(3)
    */
   setSessionIdContext(idContext: string | Uint8Array): void {
-    const bytes = typeof idContext === "string" ? new TextEncoder().encode(idContext) : idContext;
-    const length = requireBytes("this session id context", bytes);
-    if (length < 1 || length > 32) {
-      throw new RangeError(`Cannot set a session id context of ${length} bytes: it takes 1 to 32`);
+    const bytes = typeof idContext === "string"
+      ? new TextEncoder().encode(idContext)
+      : copyOf("this session id context", idContext);
+    if (bytes.length < 1 || bytes.length > 32) {
+      throw new RangeError(`Cannot set a session id context of ${bytes.length} bytes: it takes 1 to 32`);
     }
-    library().ssl.SSL_CTX_set_session_id_context(this.#alive(), bytes, length);
-    this.#state.idContext = new Uint8Array(bytes);
+    if (library().ssl.SSL_CTX_set_session_id_context(this.#alive(), bytes, bytes.length) !== 1) {
+      throw openSslError("Cannot set the session id context");
+    }
+    this.#state.idContext = bytes;
   }
 
   /**

@@ -1,5 +1,5 @@
 import { cString } from "../ffi/memory.ts";
-import type { Pointer } from "../ffi/types.ts";
+import type { Null, Pointer } from "../ffi/types.ts";
 import { namesOf } from "./certificate.ts";
 import type { CertificateOptions, SslContextOptions } from "./context_options.ts";
 import type { ContextState } from "./context_state.ts";
@@ -89,8 +89,12 @@ function usePrivateKey(context: Pointer, certificate: Pointer, pem: string, pass
   }
   // Without a callback the last parameter is the passphrase. It is never NULL: that would ask on the terminal.
   const secret = cString(passphrase ?? "");
-  const key = readPem(pem, (bio) => crypto.PEM_read_bio_PrivateKey(bio, null, null, secret));
-  secret.fill(0);
+  let key: Pointer | Null;
+  try {
+    key = readPem(pem, (bio) => crypto.PEM_read_bio_PrivateKey(bio, null, null, secret));
+  } finally {
+    secret.fill(0);
+  }
   if (!key) {
     throw openSslError(
       encrypted

@@ -1,4 +1,4 @@
-import { requireBytes } from "./bytes.ts";
+import { copyOf } from "./bytes.ts";
 import type { CertificateOptions } from "./context_options.ts";
 import { derElements } from "./der.ts";
 import { readFileOf } from "./pem.ts";
@@ -9,8 +9,7 @@ export function ocspResponseOf({ ocspResponse, ocspResponseFile }: CertificateOp
     ? ocspResponse
     : readFileOf("stapled OCSP response", ocspResponse, ocspResponseFile);
   if (given === undefined) return undefined;
-  requireBytes("this OCSP response", given);
-  const response = new Uint8Array(given);
+  const response = copyOf("this OCSP response", given);
   const what = ocspResponseFile === undefined ? "this OCSP response" : `the OCSP response file ${ocspResponseFile}`;
   // RFC 6960, section 4.2.1.
   const sequence = 0x30, enumerated = 0x0a, successful = 0;

@@ -1,3 +1,4 @@
+import { isBytes } from "./bytes.ts";
 import { type OptionKind, type OptionKinds, outOfRange, readOptions, refused } from "./options.ts";
 
 /** Text that is not empty. */
@@ -87,8 +88,8 @@ export function object<Options extends object>(kinds: OptionKinds<Options>): Opt
 
 /** Bytes. They are not copied here. */
 export const bytes: OptionKind<Uint8Array> = (value, name, of) => {
-  if (!(value instanceof Uint8Array)) throw refused(value, name, of, "a Uint8Array");
-  return value;
+  if (!isBytes(value)) throw refused(value, name, of, "a Uint8Array");
+  return value as Uint8Array;
 };
 
 /** A function. */

@@ -11,7 +11,10 @@ export function readPem<T>(pem: string, read: (bio: Pointer) => T): T {
   const bio = memoryBio();
   try {
     const bytes = new TextEncoder().encode(pem);
-    if (bytes.length > 0) crypto.BIO_write(bio, bytes, bytes.length);
+    const written = bytes.length > 0 ? crypto.BIO_write(bio, bytes, bytes.length) : 0;
+    // It may be a private key.
+    bytes.fill(0);
+    if (written !== bytes.length) throw openSslError(`Cannot take in ${bytes.length} bytes of PEM`);
     return read(bio);
   } finally {
     crypto.BIO_free(bio);
@@ -22,10 +25,10 @@ export function readPem<T>(pem: string, read: (bio: Pointer) => T): T {
 export function writePem(what: string, write: (bio: Pointer) => number): string {
   const { crypto } = library();
   const bio = memoryBio();
+  const part = new Uint8Array(4096);
   try {
     if (write(bio) !== 1) throw openSslError(`Cannot write ${what} as PEM`);
     const decoder = new TextDecoder();
-    const part = new Uint8Array(4096);
     let text = "";
     for (
       let length = crypto.BIO_read(bio, part, part.length);
@@ -36,6 +39,7 @@ export function writePem(what: string, write: (bio: Pointer) => number): string 
     }
     return text;
   } finally {
+    part.fill(0);
     crypto.BIO_free(bio);
   }
 }
@@ -43,7 +47,11 @@ export function writePem(what: string, write: (bio: Pointer) => number): string 
 /** PEM text from an option or from the file that another option names. */
 export function pemOf(what: string, text: string | undefined, file: string | URL | undefined): string | undefined {
   if (file === undefined) return text;
-  return readFileOf(what, text, file).toString("utf8");
+  const bytes = readFileOf(what, text, file);
+  const read = bytes.toString("utf8");
+  // It may be a private key.
+  bytes.fill(0);
+  return read;
 }
 
 /** What the file that an option names holds, where the same was not given as it is. */

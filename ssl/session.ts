@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { readPem, writePem } from "./pem.ts";
-import { requireBytes } from "./bytes.ts";
+import { copyOf, isLendable, requireBytes } from "./bytes.ts";
 import { whenUnwound } from "./calls.ts";
 import { certificateOf } from "./certificate.ts";
 import { encodeDer } from "./der.ts";
@@ -115,7 +115,9 @@ export class Session {
     // d2i keeps nothing of its input and walks a pointer over it, so the input must lie still in C's memory.
     const copy = crypto.CRYPTO_malloc(Math.max(length, 1), null, 0);
     if (!copy) throw openSslError(`Cannot copy a session of ${length} bytes`);
-    memory.writeBytes(copy, der, length);
+    const plain = isLendable(der) ? der : copyOf("this DER", der);
+    memory.writeBytes(copy, plain, length);
+    if (plain !== der) plain.fill(0);
     const start = BigInt(memory.keyOf(copy));
     position[0] = start;
     const pointer = length > 0 ? ssl.d2i_SSL_SESSION(null, position, length) : null;

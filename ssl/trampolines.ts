@@ -4,7 +4,7 @@ import type { Null, Pointer, Trampoline } from "../ffi/types.ts";
 import { randomBytes } from "node:crypto";
 import { activeCaller, calledBack, removalReason, whenUnwound } from "./calls.ts";
 import type { RemovalReason, SessionLookup } from "./callback_types.ts";
-import { requireBytes } from "./bytes.ts";
+import { copyOf, isBytes } from "./bytes.ts";
 import { ClientHello } from "./client_hello.ts";
 import type { SslConnection } from "./connection.ts";
 import { SessionCacheMode } from "./constants.ts";
@@ -184,11 +184,11 @@ function generateSessionId(ssl: Pointer | Null, id: Pointer | Null, length: Poin
         const bytes = generateSessionId?.(connection);
         refusePromise("generate session id", bytes);
         if (bytes === undefined) return undefined;
-        const length = bytes instanceof Uint8Array ? requireBytes("this session id", bytes) : 0;
-        if (length < 1 || length > longestId) {
+        const id = isBytes(bytes) ? copyOf("this session id", bytes) : undefined;
+        if (!id || id.length < 1 || id.length > longestId) {
           throw new TypeError("Cannot use what the generate session id callback returned: it takes 1 to 32 bytes");
         }
-        return new Uint8Array(bytes);
+        return id;
       }),
   ) ?? randomBytes(longestId);
   const { memory } = library();
