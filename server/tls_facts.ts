@@ -21,6 +21,11 @@ export interface TlsFacts {
    * it in a log, and not to resume it. Empty where there is none.
    */
   readonly sessionId: string;
+  /**
+   * The same of the session that was resumed; undefined where none was. With TLS 1.3 each connection has a session of
+   * its own: a data connection of FTP has resumed the control connection's where this is that one's `sessionId`.
+   */
+  readonly resumedSessionId: string | undefined;
   /** The certificate that the other side showed. */
   readonly peerCertificate: X509Certificate | undefined;
   /** Whether that certificate was verified. */
@@ -35,6 +40,7 @@ const ciphers = new Map<string, CipherNames>();
 /** Notes what there is to know of a connection whose handshake is over. */
 export function tlsFacts(socket: TlsSocket): TlsFacts {
   const connection = connectionOf(socket);
+  const resumedId = connection.resumedSessionId;
   return {
     protocol: connection.protocol,
     cipher: cipherOf(connection),
@@ -42,6 +48,7 @@ export function tlsFacts(socket: TlsSocket): TlsFacts {
     serverName: connection.serverName,
     isResumed: connection.isResumed,
     sessionId: shortId(connection.sessionId),
+    resumedSessionId: resumedId && shortId(resumedId),
     ...authorization(connection),
   };
 }

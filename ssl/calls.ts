@@ -22,6 +22,8 @@ export interface Caller {
   controlMessages: number;
   /** How many times its get callback was asked for a session. */
   sessionQuestions: number;
+  /** The id of the session that it resumes, if it resumes one: what a client offers, what a server was given last. */
+  resumedId: Uint8Array | undefined;
   /** The error of the other side's certificate that weighs most, by its number, where all may pass; 0 for none. */
   verifyError: number;
 }

@@ -144,6 +144,7 @@ export class SslConnection {
       connection: this,
       controlMessages: 0,
       sessionQuestions: 0,
+      resumedId: undefined,
       verifyError: 0,
     };
     if (!this.#own) return;
@@ -216,6 +217,7 @@ export class SslConnection {
     if (calling(() => library().ssl.SSL_set_session(this.#alive(), session)) !== 1) {
       throw openSslError("Cannot use this session for the connection", "the handshake has begun");
     }
+    this.#caller.resumedId = offered.id;
   }
 
   #useContext(context: SslContext): void {
@@ -597,6 +599,19 @@ export class SslConnection {
     const length = new Uint32Array(1);
     const id = ssl.SSL_SESSION_get_id(session, length);
     return memory.readBytes(id, length[0]!);
+  }
+
+  /**
+   * The id of the session that the handshake has resumed; undefined for a full handshake. With TLS 1.3 it is another
+   * than {@linkcode SslConnection.sessionId}, which is the next one's. On a client it is the offered session's. Where a
+   * server's context has a get callback and libssl has found the session in its own cache, it is not known for TLS 1.3.
+   *
+   * @see SSL_SESSION_get_id(3)
+   */
+  get resumedSessionId(): Uint8Array | undefined {
+    if (!this.isResumed) return undefined;
+    const id = this.#caller.resumedId ?? (this.protocol === "TLSv1.3" ? undefined : this.sessionId);
+    return id && new Uint8Array(id);
   }
 
   /** The certificate that the other side showed, without its chain. @see SSL_get1_peer_certificate(3) */

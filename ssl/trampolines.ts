@@ -112,7 +112,8 @@ function getSession(ssl: Pointer | Null, data: Pointer | Null, length: number, c
       if (!state.getSession) return null;
       const { memory } = library();
       const lookup: SessionLookup = { copy: true };
-      const session = state.getSession(connection, memory.readBytes(data, length), lookup);
+      const id = memory.readBytes(data, length);
+      const session = state.getSession(connection, id.slice(), lookup);
       if (session === undefined || session === null) return null;
       refusePromise("get session", session);
       if (!(session instanceof Session)) {
@@ -125,6 +126,7 @@ function getSession(ssl: Pointer | Null, data: Pointer | Null, length: number, c
       const found = given ?? sessionPointer(session);
       // Up to 1.1.1 libssl would go on with one that was removed meanwhile, and break the handshake.
       const isGood = ssl.SSL_SESSION_is_resumable(found) === 1;
+      if (isCallers && isGood) caller.resumedId = id;
       if (isGood && !storesInternally(state)) {
         // libssl set the flag to 1 before it called.
         if (given) memory.writeInt(copy as Pointer, 0);
@@ -170,9 +172,29 @@ function clientHello(ssl: Pointer | Null): number {
   );
 }
 
-/** Accepts the client's server name. Without this, libssl would not keep the name in the session. */
-function serverName(): number {
-  return 0; // SSL_TLSEXT_ERR_OK
+/**
+ * Accepts the client's server name. Without this, libssl would not keep the name in the session. It is called for each
+ * handshake, after the session was found: later with TLS 1.3 the ticket's takes its place.
+ */
+function serverName(ssl: Pointer | Null): number {
+  const accepted = 0; // SSL_TLSEXT_ERR_OK
+  const caller = activeCaller();
+  // What the get callback was asked for is known.
+  if (!ssl || !caller || caller.context.getSession) return accepted;
+  return calledBack(accepted, () => {
+    const { ssl: c, memory } = library();
+    if (caller.key !== memory.keyOf(ssl) || c.SSL_session_reused(ssl) !== 1) return accepted;
+    caller.resumedId = idOf(c.SSL_get_session(ssl) as Pointer);
+    return accepted;
+  });
+}
+
+const idLength = new Uint32Array(1);
+
+function idOf(session: Pointer): Uint8Array {
+  const { ssl, memory } = library();
+  const id = ssl.SSL_SESSION_get_id(session, idLength);
+  return memory.readBytes(id, idLength[0]!);
 }
 
 function generateSessionId(ssl: Pointer | Null, id: Pointer | Null, length: Pointer | Null): number {
