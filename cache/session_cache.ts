@@ -3,9 +3,11 @@ import { copyOf } from "../ssl/bytes.ts";
 import { whenUnwound } from "../ssl/calls.ts";
 import type { RemovalReason } from "../ssl/callback_types.ts";
 import { clientChainOf } from "../ssl/client_certificate.ts";
-import type { SslConnection } from "../ssl/connection.ts";
+import { isLimitedToTls12, type SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode, SslOption } from "../ssl/constants.ts";
-import { contextState, type SslContext } from "../ssl/context.ts";
+import { contextPointer, contextState, type SslContext } from "../ssl/context.ts";
+import { giveToSessionCache, setClientHelloStep } from "../ssl/context_callbacks.ts";
+import type { SessionCallbackKind } from "../ssl/context_state.ts";
 import { Session } from "../ssl/session.ts";
 import { checkedOptions } from "./check_options.ts";
 import { Deadlines } from "./deadlines.ts";
@@ -84,21 +86,55 @@ export class SessionCache {
   }
 
   /**
-   * Takes over a server context's session callbacks, its client hello callback and, with `secrets`, the making of
-   * session ids; and turns off what would get in the way: stateless tickets and the internal cache. One ticket follows
-   * each TLS 1.3 handshake, unless the context was told `numTickets`. One cache can serve many contexts.
+   * Takes over a server context's session callbacks and, with `secrets`, the making of session ids; and turns off what
+   * would get in the way: stateless tickets and the internal cache. A client hello callback of yours is called first.
+   * One ticket follows each TLS 1.3 handshake, unless the context was told `numTickets`. One cache can serve many
+   * contexts.
    *
    * @param context a context for servers
+   * @throws {TypeError} if the context has one of these callbacks already, or another cache that was not detached
    */
   attach(context: SslContext): void {
+    // A disposed one says so.
+    contextPointer(context);
+    const state = contextState(context);
+    const kinds: SessionCallbackKind[] = ["newSession", "getSession", "removeSession"];
+    if (this.#vault.makesIds) kinds.push("generateSessionId");
+    giveToSessionCache(state, this, kinds, () => this.#takeOver(context));
+  }
+
+  /**
+   * Gives a context back: it keeps no more sessions and finds none, and its callbacks are free for others. Connections
+   * that are there are served as the context's are from then on. Does nothing to a context that is not attached.
+   */
+  detach(context: SslContext): void {
+    // A disposed one says so.
+    contextPointer(context);
+    const state = contextState(context);
+    if (state.sessionCache?.cache !== this) return;
+    const { kinds } = state.sessionCache;
+    state.sessionCache = undefined;
+    setClientHelloStep(state, "lookUpSession", null);
+    context.setNewSessionCallback(null);
+    context.setGetSessionCallback(null);
+    context.setRemoveSessionCallback(null);
+    if (kinds.includes("generateSessionId")) context.setGenerateSessionIdCallback(null);
+  }
+
+  #takeOver(context: SslContext): void {
     const { Server, NoInternal, NoAutoClear } = SessionCacheMode;
     context.sessionCacheMode = Server | NoInternal | NoAutoClear;
     context.setOptions(SslOption.NoTicket);
     if (contextState(context).numTickets === undefined) context.numTickets = 1;
     const noTls13 = 0x20000000; // SSL_OP_NO_TLSv1_3
     const acceptsTls13 = (context.maxVersion ?? "TLSv1.3") === "TLSv1.3" && (context.options & noTls13) === 0;
-    this.#knowIdContext(contextState(context).idContext);
-    context.setClientHelloCallback((connection, hello) => this.#lookups.begin(connection, hello, acceptsTls13));
+    const state = contextState(context);
+    this.#knowIdContext(state.idContext);
+    setClientHelloStep(
+      state,
+      "lookUpSession",
+      (connection, hello) => this.#lookups.begin(connection, hello, acceptsTls13 && !isLimitedToTls12(connection)),
+    );
     context.setNewSessionCallback((connection, session) => this.#keep(connection, session));
     context.setGetSessionCallback((connection, id) => this.#find(connection, id));
     context.setRemoveSessionCallback((_context, session, reason) => this.#remove(session, reason));

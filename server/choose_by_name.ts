@@ -1,19 +1,19 @@
 import { isIP } from "node:net";
-import { contextState, type SslContext } from "../ssl/context.ts";
+import { contextPointer, contextState, type SslContext } from "../ssl/context.ts";
+import { setClientHelloStep } from "../ssl/context_callbacks.ts";
 
 /**
- * Has connections that begin with a context go on with another one by the name that their clients ask for. What the
- * context's client hello callback is already, the session cache's, goes on being called.
+ * Has connections that begin with a context go on with another one by the name that their clients ask for.
  *
  * @param named answers the context for a name; undefined for the first
  */
 export function chooseByName(first: SslContext, named: (name: string) => SslContext | undefined): void {
-  const next = contextState(first).clientHello;
-  first.setClientHelloCallback((connection, hello) => {
+  contextPointer(first);
+  setClientHelloStep(contextState(first), "chooseContext", (_connection, hello) => {
     const name = hello.serverName;
     const context = name === undefined ? undefined : named(name);
     if (context) hello.useContext(context);
-    return next ? next(connection, hello) : "continue";
+    return "continue";
   });
 }
 

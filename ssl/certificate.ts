@@ -6,7 +6,12 @@ import { library } from "./library.ts";
 /** A copy of an X509 of C's, or undefined for NULL. */
 export function certificateOf(pointer: Pointer | Null): X509Certificate | undefined {
   if (!pointer) return undefined;
-  return new X509Certificate(encodeDer("a certificate", (out) => library().crypto.i2d_X509(pointer, out)));
+  return new X509Certificate(derOf(pointer));
+}
+
+/** A copy of an X509 in DER. */
+export function derOf(certificate: Pointer): Uint8Array {
+  return encodeDer("a certificate", (out) => library().crypto.i2d_X509(certificate, out));
 }
 
 /** The names that a certificate is for, in DER: its alternative names, or its subject where it has none. */

@@ -39,6 +39,14 @@ export function configureContext(
   );
   const names = useCertificates(state, options);
   setVersions(state, options);
+  if (state.isForTls12Only && options.minVersion === "TLSv1.3") {
+    throw new TypeError(
+      `Cannot speak TLSv1.3 with the certificate for ${
+        state.serverNames.join(", ") || "no name"
+      }: its key is of a type ` +
+        "that TLS 1.3 does not know; take P-256, P-384, P-521, Ed25519 or RSA, or lower minVersion",
+    );
+  }
   setText("cipher list", options.cipherList, (text) => ssl.SSL_CTX_set_cipher_list(pointer, text));
   setText("cipher suites", options.cipherSuites, (text) => ssl.SSL_CTX_set_ciphersuites(pointer, text));
   setText("groups", options.groups, (text) => ssl.SSL_CTX_ctrl_buffer(pointer, control.setGroupsList, 0, text));
@@ -75,6 +83,7 @@ export function configureContext(
   if (options.numTickets !== undefined) context.numTickets = options.numTickets;
   // A client could have the server shake hands again and again, which costs the server more than the client.
   if (role === "server") context.setOptions(SslOption.NoRenegotiation);
+  if (role === "server" && options.honorCipherOrder !== false) context.setOptions(SslOption.CipherServerPreference);
   if (options.options !== undefined) context.setOptions(options.options);
   if (options.keylog) context.setKeylogCallback(options.keylog);
 }

@@ -71,6 +71,8 @@ export let readPlaintext: (connection: SslConnection) => Uint8Array | null | und
 export let isLentConnection: (connection: SslConnection) => boolean;
 /** The pointer, for a call that asks and moves nothing. For this library's own use. */
 export let connectionPointer: (connection: SslConnection) => Pointer;
+/** Whether a server's connection speaks TLS 1.2 at most, for the sake of its certificates. */
+export let isLimitedToTls12: (connection: SslConnection) => boolean;
 /** Has a client's connection offer a session, before its handshake begins. The session stays the caller's. */
 export let offerSession: (connection: SslConnection, session: Session) => void;
 
@@ -157,6 +159,10 @@ export class SslConnection {
     onConnectionEnd = (connection, action) => connection.#onEnd = action;
     isLentConnection = (connection) => !connection.#own;
     connectionPointer = (connection) => connection.#alive();
+    isLimitedToTls12 = (connection) => {
+      const own = connection.#own;
+      return (own?.borrowed ?? own?.context)?.isForTls12Only ?? false;
+    };
     offerSession = (connection, session) => connection.#offer(session);
     readPlaintext = (connection) => connection.#read(scratch.length);
     wrappers.useContext = (connection, context) => connection.#useContext(context);
@@ -199,12 +205,12 @@ export class SslConnection {
   }
 
   static #make(role: "server" | "client", context: SslContext): SslConnection {
-    const pointer = contextPointer(context);
+    contextPointer(context);
     const state = contextState(context);
     if (state.role && state.role !== role) {
       throw new TypeError(`Cannot make a ${role}'s connection of a ${state.role}'s context`);
     }
-    const made = newSsl(role, pointer);
+    const made = newSsl(role, state);
     const connection = new SslConnection(secret, made.pointer, state);
     connection.#input = made.input;
     connection.#output = made.output;

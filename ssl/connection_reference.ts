@@ -3,7 +3,9 @@ import { calling } from "./calls.ts";
 import { holdContext, releaseContext } from "./context_reference.ts";
 import type { ContextState } from "./context_state.ts";
 import { held, library } from "./library.ts";
+import { setMaxVersion } from "./new_ssl.ts";
 import { openSslError } from "./openssl_error.ts";
+import { protocolNumber } from "./protocol.ts";
 import { trampolines } from "./trampolines.ts";
 
 /** A reference to an SSL, and thereby to its SSL_CTX. */
@@ -31,6 +33,10 @@ export function switchContext(reference: ConnectionReference, to: ContextState):
   const verify = ssl.SSL_CTX_get_verify_callback(to.pointer) ||
     ssl.SSL_get_verify_callback(pointer) && trampolines().acceptVerifiedCertificate;
   ssl.SSL_set_verify(pointer, ssl.SSL_CTX_get_verify_mode(to.pointer), verify);
+  // libssl chooses the version after the client hello callback.
+  if (to.isForTls12Only !== (borrowed ?? context).isForTls12Only) {
+    setMaxVersion(pointer, to.isForTls12Only ? protocolNumber("TLSv1.2") : maxVersionOf(context));
+  }
   if (to === context) reference.borrowed = undefined;
   else {
     relayCallbacks(context, to);
@@ -40,6 +46,12 @@ export function switchContext(reference: ConnectionReference, to: ContextState):
   }
   if (borrowed) giveBack(borrowed);
   return true;
+}
+
+/** What the context allows its connections: a number of the wire, 0 for no limit. */
+function maxVersionOf({ pointer }: ContextState): number {
+  const getMaxVersion = 131; // SSL_CTRL_GET_MAX_PROTO_VERSION
+  return Number(library().ssl.SSL_CTX_ctrl(pointer, getMaxVersion, 0, null));
 }
 
 /** libssl calls these only if the SSL_CTX that is used has them. They find the callbacks of the one it was made with. */

@@ -10,6 +10,7 @@ import type {
   RemoveSessionCallback,
   SetCallback,
 } from "./callback_types.ts";
+import { refuseCachesCallback, setClientHelloStep } from "./context_callbacks.ts";
 import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, makeState, stateOf, wrappers } from "./context_state.ts";
 import { configureContext } from "./configure_context.ts";
@@ -171,10 +172,12 @@ export class SslContext {
   /**
    * Sets the callback for sessions that have been negotiated; null clears it.
    *
+   * @throws {TypeError} where a {@linkcode SessionCache} is attached
    * @see SSL_CTX_sess_set_new_cb(3)
    */
   setNewSessionCallback(callback: NewSessionCallback | null): void {
     requireCallback(callback);
+    refuseCachesCallback(this.#state, "newSession");
     library().ssl.SSL_CTX_sess_set_new_cb(this.#alive(), callback && trampolines().newSession);
     this.#state.newSession = callback ?? undefined;
   }
@@ -182,10 +185,12 @@ export class SslContext {
   /**
    * Sets the callback for sessions that libssl removes; null clears it.
    *
+   * @throws {TypeError} where a {@linkcode SessionCache} is attached
    * @see SSL_CTX_sess_set_remove_cb(3)
    */
   setRemoveSessionCallback(callback: RemoveSessionCallback | null): void {
     requireCallback(callback);
+    refuseCachesCallback(this.#state, "removeSession");
     library().ssl.SSL_CTX_sess_set_remove_cb(this.#alive(), callback && trampolines().removeSession);
     this.#state.removeSession = callback ?? undefined;
   }
@@ -193,10 +198,12 @@ export class SslContext {
   /**
    * Sets the callback for sessions that clients propose; null clears it.
    *
+   * @throws {TypeError} where a {@linkcode SessionCache} is attached
    * @see SSL_CTX_sess_set_get_cb(3)
    */
   setGetSessionCallback(callback: GetSessionCallback | null): void {
     requireCallback(callback);
+    refuseCachesCallback(this.#state, "getSession");
     library().ssl.SSL_CTX_sess_set_get_cb(this.#alive(), callback && trampolines().getSession);
     this.#state.getSession = callback ?? undefined;
   }
@@ -238,24 +245,26 @@ export class SslContext {
   }
 
   /**
-   * Sets the callback for ClientHellos; null clears it. Servers only.
+   * Sets the callback for ClientHellos; null clears it. Servers only. Where a {@linkcode SessionCache} is attached this
+   * one is called first, and the cache looks for the client's session if it answers `"continue"`.
    *
    * @see SSL_CTX_set_client_hello_cb(3)
    */
   setClientHelloCallback(callback: ClientHelloCallback | null): void {
     requireCallback(callback);
-    const isNeeded = callback !== null || this.#state.isBorrowed;
-    library().ssl.SSL_CTX_set_client_hello_cb(this.#alive(), isNeeded ? trampolines().clientHello : null, null);
-    this.#state.clientHello = callback ?? undefined;
+    this.#alive();
+    setClientHelloStep(this.#state, "clientHello", callback);
   }
 
   /**
    * Sets the callback for the ids of new sessions; null clears it. Servers only.
    *
+   * @throws {TypeError} where a {@linkcode SessionCache} is attached that makes the ids
    * @see SSL_CTX_set_generate_session_id(3)
    */
   setGenerateSessionIdCallback(callback: GenerateSessionIdCallback | null): void {
     requireCallback(callback);
+    refuseCachesCallback(this.#state, "generateSessionId");
     library().ssl.SSL_CTX_set_generate_session_id(this.#alive(), callback && trampolines().generateSessionId);
     this.#state.generateSessionId = callback ?? undefined;
   }

@@ -8,7 +8,10 @@ export type VerifyMode = "none" | "request" | "require";
 
 /** A certificate, and what goes with it. */
 export interface CertificateOptions {
-  /** The certificate as PEM text, the issuers' certificates after it. */
+  /**
+   * The certificate as PEM text, the issuers' certificates after it. One whose key TLS 1.3 does not know (brainpool,
+   * secp256k1) is served with TLS 1.2.
+   */
   certificate?: string;
   /** A file with the same. */
   certificateFile?: string | URL;
@@ -42,6 +45,11 @@ export interface SslContextOptions extends CertificateOptions {
   cipherList?: string;
   /** The cipher suites of TLS 1.3: `TLS_AES_128_GCM_SHA256`. @see SSL_CTX_set_ciphersuites(3) */
   cipherSuites?: string;
+  /**
+   * Whether a server chooses the first of its own ciphers that the client offers; by default true, as in node:tls. With
+   * false, the first of the client's.
+   */
+  honorCipherOrder?: boolean;
   /** The groups for the key exchange: `X25519:P-256`. @see SSL_CTX_set1_groups_list(3) */
   groups?: string;
   /** The application protocols (ALPN), the preferred one first: `["h2", "http/1.1"]`. */
@@ -99,6 +107,7 @@ export const contextKinds: OptionKinds<SslContextOptions> = {
   maxVersion: oneOf("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
   cipherList: text,
   cipherSuites: text,
+  honorCipherOrder: flag,
   groups: text,
   alpnProtocols: list(anyText),
   verify: oneOf("none", "request", "require"),

@@ -1,6 +1,7 @@
 import type { Null, Pointer } from "../ffi/types.ts";
 import type { RemovalReason } from "./callback_types.ts";
 import { calling, whenUnwound } from "./calls.ts";
+import { clientHelloSteps } from "./context_callbacks.ts";
 import { type ContextState, forgetState } from "./context_state.ts";
 import { library } from "./library.ts";
 import { trampolines } from "./trampolines.ts";
@@ -33,14 +34,15 @@ export function releaseContext(state: ContextState, free: () => void, reason: Re
 }
 
 /** Clears the callbacks that are this library's; other code may have set its own meanwhile. */
-function clearCallbacks({ pointer, clientHello, keylog, generateSessionId }: ContextState): void {
+function clearCallbacks(state: ContextState): void {
+  const { pointer, keylog, generateSessionId } = state;
   const { ssl, memory } = library();
   const ours = trampolines();
   const same = (a: Pointer | Null, b: Pointer) => a && memory.keyOf(a) === memory.keyOf(b);
   if (same(ssl.SSL_CTX_sess_get_new_cb(pointer), ours.newSession)) ssl.SSL_CTX_sess_set_new_cb(pointer, null);
   if (same(ssl.SSL_CTX_sess_get_remove_cb(pointer), ours.removeSession)) ssl.SSL_CTX_sess_set_remove_cb(pointer, null);
   if (same(ssl.SSL_CTX_sess_get_get_cb(pointer), ours.getSession)) ssl.SSL_CTX_sess_set_get_cb(pointer, null);
-  if (clientHello) ssl.SSL_CTX_set_client_hello_cb(pointer, null, null);
+  if (clientHelloSteps(state).length > 0) ssl.SSL_CTX_set_client_hello_cb(pointer, null, null);
   if (generateSessionId) ssl.SSL_CTX_set_generate_session_id(pointer, null);
   if (keylog && same(ssl.SSL_CTX_get_keylog_callback(pointer), ours.keylog)) {
     ssl.SSL_CTX_set_keylog_callback(pointer, null);

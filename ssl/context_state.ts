@@ -11,6 +11,9 @@ import type {
   RemoveSessionCallback,
 } from "./callback_types.ts";
 
+/** The callbacks of which a context has one each, and a session cache may have them. */
+export type SessionCallbackKind = "newSession" | "removeSession" | "getSession" | "generateSessionId";
+
 /**
  * The TypeScript side of one SSL_CTX: what its callbacks find. It lives as long as TypeScript has a reference to the
  * SSL_CTX, through an SslContext or a connection.
@@ -29,6 +32,12 @@ export class ContextState {
   removeSession: RemoveSessionCallback | undefined;
   getSession: GetSessionCallback | undefined;
   clientHello: ClientHelloCallback | undefined;
+  /** What a server has called after it: it chooses the context of the name. */
+  chooseContext: ClientHelloCallback | undefined;
+  /** What a session cache has called last. */
+  lookUpSession: ClientHelloCallback | undefined;
+  /** The session cache that has the context's callbacks. */
+  sessionCache: { readonly cache: object; readonly kinds: readonly SessionCallbackKind[] } | undefined;
   keylog: KeylogCallback | undefined;
   generateSessionId: GenerateSessionIdCallback | undefined;
   /** How many TLS 1.3 tickets follow a handshake, where somebody said it. */
@@ -39,6 +48,8 @@ export class ContextState {
   alpn: { readonly list: Pointer; readonly length: number } | undefined;
   /** The DNS names and IP addresses that its certificates are for. */
   serverNames: readonly string[] = [];
+  /** None of its certificates can be used with TLS 1.3: what it serves speaks TLS 1.2 at most. */
+  isForTls12Only = false;
   /** The OCSP responses for its certificates, by the addresses of their X509s. */
   readonly ocspResponses = new Map<bigint | number, Uint8Array>();
   /** Connections of other contexts use its certificates: libssl looks for some of their callbacks here. */

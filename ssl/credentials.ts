@@ -1,6 +1,6 @@
 import { cString } from "../ffi/memory.ts";
 import type { Null, Pointer } from "../ffi/types.ts";
-import { namesOf } from "./certificate.ts";
+import { derOf, namesOf } from "./certificate.ts";
 import type { CertificateOptions, SslContextOptions } from "./context_options.ts";
 import type { ContextState } from "./context_state.ts";
 import { library } from "./library.ts";
@@ -8,6 +8,7 @@ import { openSslError } from "./openssl_error.ts";
 import { ocspResponseOf } from "./ocsp_response.ts";
 import { freeCertificates, pemOf, readCertificates, readPem } from "./pem.ts";
 import { serverNamesIn } from "./server_names.ts";
+import { isForTls12Only } from "./tls12_only.ts";
 import { trampolines } from "./trampolines.ts";
 
 /**
@@ -17,7 +18,8 @@ import { trampolines } from "./trampolines.ts";
  */
 export function useCertificates(state: ContextState, options: SslContextOptions): Uint8Array[] {
   const all = [options, ...options.moreCertificates ?? []];
-  const names = all.map((one) => useCertificate(state, one)).filter((names) => names !== undefined);
+  const used = all.map((one) => useCertificate(state, one)).filter((one) => one !== undefined);
+  const names = used.map(({ names }) => names);
   if (names.length === 0 && all.length === 1) return [];
   if (names.length < all.length) throw new TypeError("Cannot use more certificates: one of them is not given");
   state.serverNames = Object.freeze([...new Set(names.flatMap(serverNamesIn))]);
@@ -28,6 +30,7 @@ export function useCertificates(state: ContextState, options: SslContextOptions)
         "a context has one for each",
     );
   }
+  state.isForTls12Only = state.role === "server" && used.every(({ isForTls12Only }) => isForTls12Only);
   return names;
 }
 
@@ -40,7 +43,10 @@ function countCertificates(context: Pointer): number {
 }
 
 /** Gives it one of them, where there is one: the certificate, the chain that follows in the text, and the key. */
-function useCertificate(state: ContextState, options: CertificateOptions): Uint8Array | undefined {
+function useCertificate(
+  state: ContextState,
+  options: CertificateOptions,
+): { names: Uint8Array; isForTls12Only: boolean } | undefined {
   const { ssl } = library();
   const context = state.pointer;
   const certificate = pemOf("certificate", options.certificate, options.certificateFile);
@@ -67,7 +73,7 @@ function useCertificate(state: ContextState, options: CertificateOptions): Uint8
     // A file that holds both is common.
     usePrivateKey(context, leaf!, privateKey ?? certificate, options.passphrase);
     if (ocspResponse) stapleResponse(state, leaf!, ocspResponse);
-    return namesOf(leaf!);
+    return { names: namesOf(leaf!), isForTls12Only: isForTls12Only(derOf(leaf!)) };
   } finally {
     freeCertificates([leaf!, ...chain]);
   }

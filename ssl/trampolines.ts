@@ -2,6 +2,7 @@ import { callbacks } from "../ffi/callbacks.ts";
 import type { OpenSsl } from "../ffi/open.ts";
 import type { Null, Pointer, Trampoline } from "../ffi/types.ts";
 import { randomBytes } from "node:crypto";
+import { clientHelloSteps } from "./context_callbacks.ts";
 import { activeCaller, calledBack, removalReason, whenUnwound } from "./calls.ts";
 import type { RemovalReason, SessionLookup } from "./callback_types.ts";
 import { copyOf, isBytes } from "./bytes.ts";
@@ -151,20 +152,28 @@ function storesInternally({ pointer }: ContextState): boolean {
 
 const clientHelloAnswers = { refuse: 0, continue: 1, suspend: -1 };
 
-function clientHello(ssl: Pointer | Null): number {
+/** The alert for a name that there is no certificate for. RFC 6066, section 3. */
+const unrecognizedName = 112;
+
+function clientHello(ssl: Pointer | Null, alert: Pointer | Null): number {
   return calledBack(
     clientHelloAnswers.refuse,
     () =>
-      withConnection(ssl, clientHelloAnswers.continue, ({ clientHello }, connection) => {
-        if (!clientHello) return clientHelloAnswers.continue;
+      withConnection(ssl, clientHelloAnswers.continue, (state, connection) => {
         const hello = new ClientHello(ssl as Pointer, connection);
         try {
-          const answer = clientHello(connection, hello);
-          refusePromise("client hello", answer);
-          if (!Object.hasOwn(clientHelloAnswers, answer)) {
-            throw new TypeError(`Cannot use what the client hello callback returned: ${String(answer)}`);
+          for (const step of clientHelloSteps(state)) {
+            const answer = step(connection, hello);
+            refusePromise("client hello", answer);
+            if (!Object.hasOwn(clientHelloAnswers, answer)) {
+              throw new TypeError(`Cannot use what the client hello callback returned: ${String(answer)}`);
+            }
+            if (answer === "refuse" && step === state.chooseContext) {
+              library().memory.writeInt(alert as Pointer, unrecognizedName);
+            }
+            if (answer !== "continue") return clientHelloAnswers[answer];
           }
-          return clientHelloAnswers[answer];
+          return clientHelloAnswers.continue;
         } finally {
           hello.end();
         }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertFalse, assertNotEquals } from "@std/assert"
 import { describe, it } from "@std/testing/bdd";
 import { KeyRing } from "../cache/key_ring.ts";
 import { MemoryStore, SessionCache } from "../mod.ts";
-import { anotherServer } from "./cache_support.ts";
+import { anotherServer, overhearNewSessions } from "./cache_support.ts";
 import { Cached, countedBy, secret } from "./cache_server_support.ts";
 import { leavingNothing } from "./counts.ts";
 import { bytes, Contexts, hex, Link, versions } from "./support.ts";
@@ -29,12 +29,10 @@ for (const version of versions) {
         const secrets = [secret()];
         const ids: Uint8Array[] = [];
         using contexts = new Cached(version, { store: new MemoryStore(), secrets });
-        const { callback } = contexts.server.getNewSessionCallback()!;
         let idContext: Uint8Array = new Uint8Array();
-        contexts.server.setNewSessionCallback((connection, session) => {
+        overhearNewSessions(contexts.server, (_connection, session) => {
           ids.push(session.id);
           idContext = session.idContext;
-          return callback!(connection, session);
         });
         for (let n = 0; n < 20; n++) contexts.visit();
         assertEquals(new Set(ids.map(hex)).size, 20);

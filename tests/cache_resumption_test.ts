@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { MemoryStore, selfSigned, SessionCache, type SessionStore, SslContext } from "../mod.ts";
-import { anotherServer, CachingContexts, stores } from "./cache_support.ts";
+import { contextState } from "../ssl/context.ts";
+import { anotherServer, CachingContexts, overhearNewSessions, stores } from "./cache_support.ts";
 import { leavingNothing } from "./counts.ts";
 import { aged, bytes, hex, Link, versions } from "./support.ts";
 
@@ -114,7 +115,7 @@ for (const version of versions) {
           // What the store has says that it was made a while ago.
           using link = contexts.link();
           let stale: { key: string; value: Uint8Array } | undefined;
-          contexts.server.setNewSessionCallback((_connection, made) => {
+          overhearNewSessions(contexts.server, (_connection, made) => {
             const key = hex(made.id);
             stale = { key, value: aged(made, 200).toDer() };
           });
@@ -298,11 +299,12 @@ describe("TLSv1.3: SessionCache", () => {
       const store = new CountingStore();
       using contexts = new CachingContexts("TLSv1.3", store, { groups: "P-384" }, { groups: "X25519:P-384" });
       let asked = 0;
-      const { callback } = contexts.server.getGetSessionCallback()!;
-      contexts.server.setGetSessionCallback((connection, id, lookup) => {
+      const state = contextState(contexts.server);
+      const callback = state.getSession!;
+      state.getSession = (connection, id, lookup) => {
         asked++;
-        return callback!(connection, id, lookup);
-      });
+        return callback(connection, id, lookup);
+      };
       assertEquals(contexts.visit(contexts.resumable()), { resumed: true });
       assertEquals(asked, 2);
       assertEquals(store.calls, ["put", "take", "put"]);

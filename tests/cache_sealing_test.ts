@@ -5,6 +5,7 @@ import { inspect } from "node:util";
 import { open, seal, SealError, wrap } from "../cache/envelope.ts";
 import { KeyRing } from "../cache/key_ring.ts";
 import { MemoryStore, SessionCache, type SessionStore, SqliteStore } from "../mod.ts";
+import { overhearNewSessions } from "./cache_support.ts";
 import { Cached, secret } from "./cache_server_support.ts";
 import { leavingNothing } from "./counts.ts";
 import { masterKey } from "./psk_offer.ts";
@@ -32,10 +33,8 @@ class Changing implements SessionStore {
 /** What a server knows of the sessions it makes, in clear. */
 function overhear(contexts: Cached): { id: Uint8Array; der: Uint8Array; masterKey: Uint8Array }[] {
   const made: { id: Uint8Array; der: Uint8Array; masterKey: Uint8Array }[] = [];
-  const { callback } = contexts.server.getNewSessionCallback()!;
-  contexts.server.setNewSessionCallback((connection, session) => {
+  overhearNewSessions(contexts.server, (_connection, session) => {
     made.push({ id: session.id, der: session.toDer(), masterKey: masterKey(session) });
-    return callback!(connection, session);
   });
   return made;
 }
@@ -199,13 +198,17 @@ function rotate(version: Version, before: boolean): void {
   const store = new MemoryStore();
   const [old, young] = [secret(), secret()];
   const servers = [0, 1].map(() => new Cached(version, { store, secrets: [old] }));
+  const caches = servers.map(({ cache }) => cache);
   const client = servers[0]!;
   const visit = (index: number, session = client.sessions.at(-1)) => client.visitAt(servers[index]!, session).resumed;
   client.visit();
   for (const secrets of [[old, young], [young, old], [young]]) {
     for (const [index, other] of [[0, 1], [1, 0]] as const) {
       // The server is the same, and its connections live on: what changes is the cache.
-      new SessionCache({ store, secrets }).attach(servers[index]!.server);
+      const cache = new SessionCache({ store, secrets });
+      caches[index]!.detach(servers[index]!.server);
+      cache.attach(servers[index]!.server);
+      caches[index] = cache;
       if (before) {
         assertEquals([visit(index), visit(other), visit(index)], [true, true, true]);
       } else {

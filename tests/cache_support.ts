@@ -10,7 +10,8 @@ import {
 } from "../mod.ts";
 import type { SessionStore } from "../mod.ts";
 import { Contexts, credentials, Link, type Version } from "./support.ts";
-import { Session } from "../mod.ts";
+import { Session, type SslConnection } from "../mod.ts";
+import { contextState } from "../ssl/context.ts";
 
 /** A store that can be closed, in memory: the tests of files are the stores' own. */
 export const stores: Record<string, () => SessionStore & { close?(): void }> = {
@@ -63,4 +64,17 @@ export function anotherServer(version: Version, cache: SessionCache, options: Ss
   });
   cache.attach(context);
   return context;
+}
+
+/** Hears what a context's new session callback hears, which is a cache's and not to be set. */
+export function overhearNewSessions(
+  context: SslContext,
+  hear: (connection: SslConnection, session: Session) => void,
+): void {
+  const state = contextState(context);
+  const callback = state.newSession!;
+  state.newSession = (connection, session) => {
+    hear(connection, session);
+    return callback(connection, session);
+  };
 }

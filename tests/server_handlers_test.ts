@@ -107,6 +107,7 @@ for (const version of versions) {
       leavingNothingLater(async () => {
         await using server = await Server.start(echo);
         const failed = server.failure();
+        server.cache.detach(server.context);
         server.context.setNewSessionCallback(throwing);
         using client = new Client({ version });
         assertEquals((await client.visit(server.port)).resumed, false);
@@ -127,6 +128,7 @@ for (const version of versions) {
             throw oops;
           },
         });
+        server.cache.detach(server.context);
         server.context.setNewSessionCallback(throwing);
         using client = new Client({ version });
         await client.visit(server.port);

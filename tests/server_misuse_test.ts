@@ -152,6 +152,7 @@ describe("session callbacks that use other sockets", () => {
         socket.pause();
         return heard.handlers;
       }, { options: SslOption.NoTicket, maxVersion: "TLSv1.2" });
+      server.cache.detach(server.context);
       server.context.sessionCacheMode = SessionCacheMode.Server;
       using client = new Client({ version: "TLSv1.2" });
       const recording = new Recording();
@@ -177,6 +178,7 @@ describe("session callbacks that use other sockets", () => {
     "may end a socket of the same context, and close the listener",
     leavingNothingLater(async () => {
       await using server = await Server.start(() => ({}), { options: SslOption.NoTicket, maxVersion: "TLSv1.2" });
+      server.cache.detach(server.context);
       server.context.sessionCacheMode = SessionCacheMode.Server;
       using client = new Client({ version: "TLSv1.2" });
       const recording = new Recording();
