@@ -66,7 +66,7 @@ export { type HttpsServer, serve, type ServeOptions, type ServeStats } from "./s
 export type { Server } from "./server/server.ts";
 export type { ListenOptions } from "./server/listen_parameters.ts";
 export type { DroppedConnection, NodeTlsServerEvents } from "./server/node_tls_events.ts";
-export type { NodeTlsContextOptions, NodeTlsServerOptions, Pem } from "./server/node_tls_options.ts";
+export type { NodeTlsContextOptions, NodeTlsServerOptions, Pem, PfxWithPassphrase } from "./server/node_tls_options.ts";
 export type { ServerStats } from "./server/server_stats.ts";
 export type { TlsFacts } from "./server/tls_facts.ts";
 export type { ServerCertificates, TlsServerOptions } from "./server/tls_server_options.ts";

@@ -71,6 +71,12 @@ export const libcrypto = {
   OPENSSL_sk_num: { parameters: ["pointer"], result: "i32" },
   // void *OPENSSL_sk_value(const OPENSSL_STACK *st, int i)
   OPENSSL_sk_value: { parameters: ["pointer", "i32"], result: "pointer" },
+  // PKCS12 *d2i_PKCS12_bio(BIO *bp, PKCS12 **p12)
+  d2i_PKCS12_bio: { parameters: ["pointer", "pointer"], result: "pointer" },
+  // int PKCS12_parse(PKCS12 *p12, const char *pass, EVP_PKEY **pkey, X509 **cert, STACK_OF(X509) **ca)
+  PKCS12_parse: { parameters: ["pointer", "buffer", "buffer", "buffer", "buffer"], result: "i32" },
+  // void PKCS12_free(PKCS12 *p12)
+  PKCS12_free: { parameters: ["pointer"], result: "void" },
   // const EVP_MD *EVP_sha256(void)
   EVP_sha256: { parameters: [], result: "pointer" },
 
@@ -163,6 +169,14 @@ export const libcrypto = {
   X509_VERIFY_PARAM_set_auth_level: { parameters: ["pointer", "i32"], result: "void" },
   // int X509_STORE_add_cert(X509_STORE *store, X509 *x)
   X509_STORE_add_cert: { parameters: ["pointer", "pointer"], result: "i32" },
+  // int X509_STORE_set_flags(X509_STORE *xs, unsigned long flags)
+  X509_STORE_set_flags: { parameters: ["pointer", "long"], result: "i32" },
+  // int X509_STORE_add_crl(X509_STORE *xs, X509_CRL *x)
+  X509_STORE_add_crl: { parameters: ["pointer", "pointer"], result: "i32" },
+  // X509_CRL *PEM_read_bio_X509_CRL(BIO *bp, X509_CRL **x, pem_password_cb *cb, void *u)
+  PEM_read_bio_X509_CRL: { parameters: ["pointer", "pointer", "pointer", "buffer"], result: "pointer" },
+  // void X509_CRL_free(X509_CRL *a)
+  X509_CRL_free: { parameters: ["pointer"], result: "void" },
   // X509_STORE_CTX *X509_STORE_CTX_new(void)
   X509_STORE_CTX_new: { parameters: [], result: "pointer" },
   // void X509_STORE_CTX_free(X509_STORE_CTX *ctx)

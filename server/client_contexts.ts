@@ -55,13 +55,21 @@ export class ClientContexts {
    * @returns the context, and a key that is the same for equal options alone and tells nothing of them
    */
   get(options: ClientContextOptions): { context: SslContext; key: string } {
-    const { keylog, certificateFile, privateKeyFile, certificateAuthoritiesFile, ...rest } = options;
-    const { certificate, privateKey, certificateAuthorities } = options;
+    const {
+      keylog,
+      certificateFile,
+      privateKeyFile,
+      certificateAuthoritiesFile,
+      certificateRevocationListsFile,
+      ...rest
+    } = options;
+    const { certificate, privateKey, certificateAuthorities, certificateRevocationLists: lists } = options;
     const read = {
       ...rest,
       certificate: pemOf("certificate", certificate, certificateFile),
       privateKey: pemOf("private key", privateKey, privateKeyFile),
       certificateAuthorities: pemOf("certificate authorities", certificateAuthorities, certificateAuthoritiesFile),
+      certificateRevocationLists: pemOf("certificate revocation lists", lists, certificateRevocationListsFile),
     };
     const key = keyOf({ ...read, keylog: keylog !== undefined });
     let context = this.#contexts.get(key);

@@ -34,6 +34,7 @@ import { connectionOf, type TlsSocket } from "./tls_socket.ts";
  */
 export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   readonly #limits: ConnectionLimits;
+  readonly #sockets: Pick<NodeTlsServerOptions, "blockList" | "keepAlive" | "keepAliveInitialDelay" | "pauseOnConnect">;
   /** What stays when `setSecureContext` replaces the rest, and holds for all names. */
   readonly #kept: Readonly<NodeTlsContextOptions>;
   readonly #store: ListenerStore;
@@ -51,6 +52,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     const read = readOptions("createServer()", nodeServerKinds, options);
     const { lookupTimeout = 250 } = read;
     this.#limits = mergeOptions<ConnectionLimits>({ idleTimeout: 0 }, pickOptions(limitKinds, read));
+    this.#sockets = read;
     this.#kept = pickOptions(keptKinds, read);
     this.#store = new ListenerStore(this, lookupTimeout);
     const cache = new SessionCache({
@@ -132,6 +134,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
       context: () => this.#contexts.first,
       onConnection: streamConnections((stream) => this.#connected(stream)),
       onError: (error, { socket }) => this.#failed(error, socket),
+      accepts: ({ remoteAddress }) => !this.#isBlocked(remoteAddress),
       onRefused: (raw) => this.#dropped(raw),
     });
     this.#limit(tls);
@@ -228,6 +231,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
    * @throws {OpenSslError} if OpenSSL refuses them: all stays as it was then
    */
   setSecureContext(options: NodeTlsContextOptions): void {
+    if (options === undefined) throw new TypeError("Cannot set a secure context without options: give a certificate");
     const changes = readOptions("setSecureContext()", nodeContextKinds, options);
     this.#contexts.set(contextOptions(withChanges(this.#kept, changes)));
   }
@@ -263,6 +267,11 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     await new Promise<void>((resolve) => this.close(() => resolve()));
   }
 
+  #isBlocked(address: string): boolean {
+    const { blockList } = this.#sockets;
+    return blockList !== undefined && blockList.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+  }
+
   #dropped(raw: RawSocket): void {
     if (this.listenerCount("drop") === 0) return;
     const { localAddress, localPort, remoteAddress, remotePort } = raw;
@@ -274,7 +283,10 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   }
 
   #connected(stream: TlsDuplex): void {
+    const { keepAlive = false, keepAliveInitialDelay = 0, pauseOnConnect = false } = this.#sockets;
     stream.server = this;
+    if (keepAlive) stream.setKeepAlive(true, keepAliveInitialDelay);
+    if (pauseOnConnect) stream.pause();
     this.#tellSecrets(stream.tls, stream);
     callListeners(this, "secureConnection", [stream], (error) => {
       this.#report(error, stream.tls);

@@ -1,8 +1,13 @@
 import { Buffer } from "node:buffer";
+import { alpnNames } from "../ssl/alpn.ts";
 import { contextKinds, type SslContextOptions, type VerifyMode } from "../ssl/context_options.ts";
-import { anyText, flag, integer, list, milliseconds, object, text } from "../ssl/option_kinds.ts";
+import { anyText, bytes, flag, integer, list, milliseconds, object, text, withMethods } from "../ssl/option_kinds.ts";
 import { mergeOptions, type OptionKind, type OptionKinds, refused } from "../ssl/options.ts";
+import { type Pkcs12, readPkcs12 } from "../ssl/pkcs12.ts";
+import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { type ConnectionLimits, limitKinds } from "./limits.ts";
+import { notHere, notInContexts, notInServers } from "./node_tls_refusals.ts";
+import { protocolOptions } from "./node_tls_protocols.ts";
 
 /** PEM text, as a string or as bytes. */
 export type Pem = string | Uint8Array;
@@ -18,16 +23,40 @@ export interface NodeTlsContextOptions extends Omit<SslContextOptions, "keylog" 
   cert?: Pem | readonly Pem[];
   /** The certificate authorities that clients' certificates must come from; by default the system's. */
   ca?: Pem | readonly Pem[];
-  /** The ciphers, those of TLS 1.3 among them: `TLS_AES_128_GCM_SHA256:ECDHE+AESGCM`. */
+  /** The revocation lists (CRL) of those authorities. See {@linkcode SslContextOptions.certificateRevocationLists}. */
+  crl?: Pem | readonly Pem[];
+  /**
+   * Certificate, key and issuers as PKCS#12, in place of `cert` and `key`; or several, with keys of different types. The
+   * issuers go with the certificate, and are trusted where clients are asked for one, as node:tls has it.
+   */
+  pfx?: Uint8Array | PfxWithPassphrase | readonly (Uint8Array | PfxWithPassphrase)[];
+  /**
+   * The ciphers, those of TLS 1.3 among them: `TLS_AES_128_GCM_SHA256:ECDHE+AESGCM`. Where there are none but those of TLS
+   * 1.3, it alone is spoken.
+   */
   ciphers?: string;
+  /** The signature algorithms that are taken, the preferred one first: `ECDSA+SHA256:RSA-PSS+SHA256`. */
+  sigalgs?: string;
+  /** The oldest protocol to speak; by default `TLSv1.2`. */
+  minVersion?: ProtocolVersion;
+  /** OpenSSL's old way to say which protocols to speak, in place of `minVersion` and `maxVersion`: `TLSv1_2_method`. */
+  secureProtocol?: string;
   /** The groups for the key exchange: `X25519:P-256`. `auto` for OpenSSL's own. */
   ecdhCurve?: string;
   /** OpenSSL's options to turn on: a combination of {@linkcode SslOption}. */
   secureOptions?: number;
-  /** The application protocols (ALPN), the preferred one first. */
-  ALPNProtocols?: readonly string[];
+  /** The application protocols (ALPN), the preferred one first; or the same as bytes, each name after its length. */
+  ALPNProtocols?: readonly string[] | Uint8Array;
   /** Whether clients are asked for a certificate; by default false. */
   requestCert?: boolean;
+}
+
+/** A PKCS#12 file's content with a passphrase of its own. */
+export interface PfxWithPassphrase {
+  /** The content. */
+  readonly buf: Uint8Array;
+  /** Its passphrase; by default the option of this name. */
+  readonly passphrase?: string;
 }
 
 /** The options of {@linkcode createServer}. */
@@ -39,6 +68,16 @@ export interface NodeTlsServerOptions extends NodeTlsContextOptions, ConnectionL
   lookupTimeout?: number;
   /** After how long without a byte a connection is ended, in milliseconds; by default 0 for never, as in node:tls. */
   idleTimeout?: number;
+  /** Whether a stream is paused when it comes, until `resume()`; by default false. */
+  pauseOnConnect?: boolean;
+  /** Whether the system asks now and then if a client is still there; by default false. */
+  keepAlive?: boolean;
+  /** After how many milliseconds of silence it asks first; by default 0 for the system's own setting, as on Deno always. */
+  keepAliveInitialDelay?: number;
+  /** True, as it always is: small writes are never held back. */
+  noDelay?: true;
+  /** Addresses whose connections are closed at once: a BlockList of node:net. */
+  blockList?: { check(address: string, family: "ipv4" | "ipv6"): boolean };
 }
 
 const pem: OptionKind<Pem> = (value, name, of) => {
@@ -49,31 +88,78 @@ const keyWithPassphrase = object<{ pem: Pem; passphrase?: string }>({ pem, passp
 const oneKey: OptionKind<Pem | { readonly pem: Pem; readonly passphrase?: string }> = (value, name, of) =>
   isPem(value) || typeof value !== "object" ? pem(value, name, of) : keyWithPassphrase(value, name, of);
 
+/** As node:tls has it, what is null is not given. */
+function orNull<T>(kind: OptionKind<T>): OptionKind<T> {
+  return (value, name, of) => value === null ? undefined : kind(value, name, of);
+}
+
 /** One of a kind, or an array of them. */
 function oneOrMore<T>(kind: OptionKind<T>): OptionKind<T | readonly T[]> {
   return (value, name, of) => (Array.isArray(value) ? list(kind) : kind)(value, name, of);
 }
 
+const pfxWithPassphrase = object<PfxWithPassphrase>({ buf: bytes, passphrase: orNull(anyText) });
+const onePfx: OptionKind<Uint8Array | PfxWithPassphrase> = (value, name, of) => {
+  if (value instanceof Uint8Array) return bytes(value, name, of);
+  if (!(value as Partial<PfxWithPassphrase>)?.buf) throw refused(value, name, of, "a PKCS#12 file's bytes, or { buf }");
+  return pfxWithPassphrase(value, name, of);
+};
+
+const protocols: OptionKind<readonly string[] | Uint8Array> = (value, name, of) => {
+  const names = value instanceof Uint8Array ? alpnNames(value) : list(anyText)(value, name, of);
+  return names?.length === 0 ? undefined : names;
+};
+
+const version: OptionKind<ProtocolVersion> = (value, name, of) => {
+  const versions = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] as const;
+  const found = versions.find((version) => version === value);
+  if (found) return found;
+  const error = refused(value, name, of, `one of ${versions.join(", ")}`);
+  throw Object.assign(error, { code: "ERR_TLS_INVALID_PROTOCOL_VERSION" });
+};
+
 const { keylog: _keylog, sessionCacheMode: _sessionCacheMode, ...ownKinds } = contextKinds;
 
 /** The kinds of the options of `addContext()` and `setSecureContext()`. */
 export const nodeContextKinds: OptionKinds<NodeTlsContextOptions> = {
+  ...notHere(notInContexts),
   ...ownKinds,
-  key: (value, name, of) => (Array.isArray(value) ? list(oneKey) : pem)(value, name, of),
-  cert: oneOrMore(pem),
-  ca: oneOrMore(pem),
-  ciphers: text,
+  key: orNull((value, name, of) => (Array.isArray(value) ? list(oneKey) : pem)(value, name, of)),
+  cert: orNull(oneOrMore(pem)),
+  ca: orNull(oneOrMore(pem)),
+  crl: orNull(oneOrMore(pem)),
+  pfx: orNull(oneOrMore(onePfx)),
+  passphrase: orNull(anyText),
+  ciphers: orNull((value, name, of) => value === "" ? undefined : text(value, name, of)),
+  sigalgs: orNull(text),
   ecdhCurve: text,
-  secureOptions: integer(0, Number.MAX_SAFE_INTEGER),
-  ALPNProtocols: list(anyText),
-  requestCert: flag,
+  minVersion: orNull(version),
+  maxVersion: orNull(version),
+  secureProtocol: orNull(text),
+  secureOptions: orNull(integer(0, Number.MAX_SAFE_INTEGER)),
+  sessionIdContext: orNull(ownKinds.sessionIdContext),
+  sessionTimeout: orNull((value, name, of) => value === 0 ? undefined : ownKinds.sessionTimeout(value, name, of)),
+  ALPNProtocols: orNull(protocols),
+  requestCert: orNull(flag),
+  rejectUnauthorized: orNull(flag),
+  honorCipherOrder: orNull(flag),
 };
 
 /** The kinds of the options of {@linkcode createServer}. */
 export const nodeServerKinds: OptionKinds<NodeTlsServerOptions> = {
+  ...notHere(notInServers),
   ...nodeContextKinds,
   ...limitKinds,
+  handshakeTimeout: orNull((value, name, of) => value === 0 ? undefined : limitKinds.handshakeTimeout(value, name, of)),
   lookupTimeout: milliseconds,
+  pauseOnConnect: orNull(flag),
+  keepAlive: orNull(flag),
+  keepAliveInitialDelay: orNull(integer(0, 0x7fffffff)),
+  noDelay: orNull((value, name, of) => {
+    if (value !== true) throw refused(value, name, of, "true: small writes are never held back");
+    return value;
+  }),
+  blockList: orNull(withMethods("a BlockList of node:net", "check")),
 };
 
 /** An option's name in node:tls, and its name here. */
@@ -82,6 +168,8 @@ const twins = [
   ["cert", "certificate"],
   ["ca", "certificateAuthorities"],
   ["ciphers", "cipherList"],
+  ["sigalgs", "signatureAlgorithms"],
+  ["crl", "certificateRevocationLists"],
   ["ecdhCurve", "groups"],
   ["secureOptions", "options"],
   ["ALPNProtocols", "alpnProtocols"],
@@ -100,15 +188,24 @@ export function withChanges(
 
 /** The options of a context, in this library's own names. They have been read. */
 export function contextOptions(options: Readonly<NodeTlsContextOptions>): SslContextOptions {
-  const { key, cert, ca, ciphers, ecdhCurve, secureOptions, ALPNProtocols, requestCert, ...own } = options;
+  const { key, cert, ca, crl, pfx, ciphers, sigalgs, ecdhCurve, secureOptions, ALPNProtocols, requestCert, ...rest } =
+    options;
+  const { minVersion, maxVersion, secureProtocol, ...own } = rest;
+  const files = pfx === undefined ? [] : filesOf(pfx, own.passphrase);
+  if (files.length > 0 && (key !== undefined || cert !== undefined)) {
+    throw new TypeError("Cannot use pfx beside key and cert: give one or the other");
+  }
+  const asksForCertificate = requestCert === true || own.verify !== undefined && own.verify !== "none";
   const translated: SslContextOptions = {
-    ...certificates(key, cert, options.passphrase),
-    ...(ca !== undefined && { certificateAuthorities: listOf(ca).map(textOf).join("\n") }),
-    ...(ciphers !== undefined && cipherOptions(ciphers)),
+    ...(files.length > 0 ? certificatesIn(files) : certificates(key, cert, own.passphrase)),
+    ...authorities(ca, asksForCertificate ? files.flatMap(({ others }) => others) : [], asksForCertificate),
+    ...(crl !== undefined && { certificateRevocationLists: listOf(crl).map(textOf).join("\n") }),
+    ...protocolOptions({ ciphers, minVersion, maxVersion, secureProtocol }),
+    ...(sigalgs !== undefined && { signatureAlgorithms: sigalgs }),
     ...(ecdhCurve !== undefined && ecdhCurve !== "auto" && { groups: ecdhCurve }),
     ...(secureOptions !== undefined && { options: secureOptions }),
-    ...(ALPNProtocols !== undefined && { alpnProtocols: ALPNProtocols }),
-    ...(requestCert !== undefined && { verify: verifyMode(requestCert, options.rejectUnauthorized) }),
+    ...(ALPNProtocols !== undefined && { alpnProtocols: ALPNProtocols as readonly string[] }),
+    ...(requestCert !== undefined && { verify: verifyMode(requestCert, own.rejectUnauthorized) }),
   };
   for (const [theirs, ours] of twins) {
     if (!(theirs in options) || !(ours in options) || String(translated[ours]) === String(options[ours])) continue;
@@ -151,15 +248,34 @@ function textOf(pem: Pem): string {
   return typeof pem === "string" ? pem : Buffer.from(pem).toString("utf8");
 }
 
-/** OpenSSL has two lists, for it takes names that belong to TLS 1.3 in one of them only. */
-function cipherOptions(ciphers: string): SslContextOptions {
-  const names = ciphers.split(":").filter((name) => name !== "");
-  const suites = names.filter((name) => name.startsWith("TLS_"));
-  const others = names.filter((name) => !name.startsWith("TLS_"));
-  return {
-    ...(suites.length > 0 && { cipherSuites: suites.join(":") }),
-    ...(others.length > 0 && { cipherList: others.join(":") }),
-  };
+function filesOf(pfx: NonNullable<NodeTlsContextOptions["pfx"]>, passphrase: string | undefined): Pkcs12[] {
+  return listOf(pfx).map((one) =>
+    one instanceof Uint8Array ? readPkcs12(one, passphrase) : readPkcs12(one.buf, one.passphrase ?? passphrase)
+  );
+}
+
+function certificatesIn(files: readonly Pkcs12[]): SslContextOptions {
+  const [first, ...others] = files.map(({ certificate, privateKey, others }) => ({
+    certificate: [certificate, ...others].join("\n"),
+    privateKey,
+  }));
+  return { ...first, ...(others.length > 0 && { moreCertificates: others }) };
+}
+
+/** Whom clients' certificates must come from: those that were given, and those of the PKCS#12 files. */
+function authorities(
+  ca: NodeTlsContextOptions["ca"],
+  others: readonly string[],
+  asksForCertificate: boolean,
+): SslContextOptions {
+  const texts = [...(ca === undefined ? [] : listOf(ca).map(textOf)), ...others];
+  if (texts.length > 0) return { certificateAuthorities: texts.join("\n") };
+  if (ca !== undefined && asksForCertificate) {
+    throw new TypeError(
+      "Cannot use an empty list as ca: nobody could get in. Leave it out for the system's authorities",
+    );
+  }
+  return {};
 }
 
 function verifyMode(requestCert: boolean, rejectUnauthorized: boolean | undefined): VerifyMode {

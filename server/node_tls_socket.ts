@@ -105,7 +105,7 @@ export abstract class NodeTlsSocket extends Duplex {
    * if it showed none.
    *
    * @param detailed whether each certificate has its issuer's as `issuerCertificate`, as far as the other side sent them
-   *   or they are trusted here. A self-signed one is its own. Once the connection is closed the first is all there is,
+   *   or they are trusted here. A self-signed authority is its own. Once the connection is closed the first is all there is,
    *   and so it is with a resumed connection whose authority is not trusted here
    */
   getPeerCertificate(detailed = false): PeerCertificate {

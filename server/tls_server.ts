@@ -195,8 +195,8 @@ export class TlsServer {
       this.#parts.onRefused?.(raw);
       return ignoredSocket(raw);
     }
-    if (this.#parts.accepts?.(raw) === false) return ignoredSocket(raw);
     try {
+      if (this.#parts.accepts?.(raw) === false) return ignoredSocket(raw);
       return startTls(raw, SslConnection.server(this.#parts.context()), this.#owner);
     } catch (error) {
       // The context was disposed, say. Without TLS there is nothing to be done with the client.

@@ -11,6 +11,7 @@ import { library } from "./library.ts";
 import { openSslError } from "./openssl_error.ts";
 import { pemOf } from "./pem.ts";
 import { protocolNumber, type ProtocolVersion } from "./protocol.ts";
+import { useRevocationLists } from "./revocation_lists.ts";
 import { trampolines } from "./trampolines.ts";
 
 type Role = "server" | "client";
@@ -19,6 +20,7 @@ type Role = "server" | "client";
 const control = {
   setServerNameCallback: 53,
   setGroupsList: 92,
+  setSignatureAlgorithms: 98,
   setMinVersion: 123,
   setMaxVersion: 124,
 };
@@ -37,6 +39,11 @@ export function configureContext(
     options.certificateAuthorities,
     options.certificateAuthoritiesFile,
   );
+  const revocationLists = pemOf(
+    "certificate revocation lists",
+    options.certificateRevocationLists,
+    options.certificateRevocationListsFile,
+  );
   const names = useCertificates(state, options);
   setVersions(state, options);
   if (state.isForTls12Only && options.minVersion === "TLSv1.3") {
@@ -50,6 +57,11 @@ export function configureContext(
   setText("cipher list", options.cipherList, (text) => ssl.SSL_CTX_set_cipher_list(pointer, text));
   setText("cipher suites", options.cipherSuites, (text) => ssl.SSL_CTX_set_ciphersuites(pointer, text));
   setText("groups", options.groups, (text) => ssl.SSL_CTX_ctrl_buffer(pointer, control.setGroupsList, 0, text));
+  setText(
+    "signature algorithms",
+    options.signatureAlgorithms,
+    (text) => ssl.SSL_CTX_ctrl_buffer(pointer, control.setSignatureAlgorithms, 0, text),
+  );
   if (role === "server") ssl.SSL_CTX_callback_ctrl(pointer, control.setServerNameCallback, trampolines().serverName);
   if (options.alpnProtocols) setAlpn(state, role, options.alpnProtocols);
 
@@ -60,6 +72,7 @@ export function configureContext(
   else if (verify !== "none" && ssl.SSL_CTX_set_default_verify_paths(pointer) !== 1) {
     throw openSslError("Cannot use the system's certificate authorities", "they cannot be read");
   }
+  if (revocationLists !== undefined) useRevocationLists(pointer, revocationLists);
   ssl.SSL_CTX_set_verify(
     pointer,
     verifyNumber(verify),
@@ -72,7 +85,7 @@ export function configureContext(
   const isVerified = verify !== "none" && rejectUnauthorized;
   const derive = () =>
     role === "server"
-      ? deriveIdContext(names, verify, rejectUnauthorized, authorities)
+      ? deriveIdContext(names, { verify, rejectUnauthorized, authorities, revocationLists })
       : isVerified
       ? "openssl-sessions"
       : "openssl-sessions unverified";

@@ -52,6 +52,11 @@ export interface SslContextOptions extends CertificateOptions {
   honorCipherOrder?: boolean;
   /** The groups for the key exchange: `X25519:P-256`. @see SSL_CTX_set1_groups_list(3) */
   groups?: string;
+  /**
+   * The signature algorithms that are taken, the preferred one first: `ECDSA+SHA256:RSA-PSS+SHA256`; by default OpenSSL's
+   * own. @see SSL_CTX_set1_sigalgs_list(3)
+   */
+  signatureAlgorithms?: string;
   /** The application protocols (ALPN), the preferred one first: `["h2", "http/1.1"]`. */
   alpnProtocols?: readonly string[];
   /** Whether the other side must show a certificate; by default `"require"` for clients, `"none"` for servers. */
@@ -66,8 +71,16 @@ export interface SslContextOptions extends CertificateOptions {
   /** A file with the same. */
   certificateAuthoritiesFile?: string | URL;
   /**
+   * The revocation lists (CRL) of those authorities, as PEM text. With them a certificate is refused that is on its
+   * issuer's list, and so is one whose issuer, or any above it, has no list here or only one whose time is over. Sessions
+   * resume only under the lists that they were made under.
+   */
+  certificateRevocationLists?: string;
+  /** A file with the same. */
+  certificateRevocationListsFile?: string | URL;
+  /**
    * What a session must have been made under to resume here, 1 to 32 bytes; by default a hash of the server's names, its
-   * verify mode, whether it rejects whom it cannot verify, and its certificate authorities.
+   * verify mode, whether it rejects whom it cannot verify, its certificate authorities and its revocation lists.
    */
   sessionIdContext?: string | Uint8Array;
   /** What is cached: a combination of {@linkcode SessionCacheMode}; by default OpenSSL's, `Server`. */
@@ -109,11 +122,14 @@ export const contextKinds: OptionKinds<SslContextOptions> = {
   cipherSuites: text,
   honorCipherOrder: flag,
   groups: text,
+  signatureAlgorithms: text,
   alpnProtocols: list(anyText),
   verify: oneOf("none", "request", "require"),
   rejectUnauthorized: flag,
   certificateAuthorities: anyText,
   certificateAuthoritiesFile: file,
+  certificateRevocationLists: text,
+  certificateRevocationListsFile: file,
   sessionIdContext: either((value) => typeof value === "string", anyText, bytes),
   sessionCacheMode: integer(0, 0x7fffffff),
   sessionCacheSize: integer(0, 0x7fffffff),

@@ -27,7 +27,6 @@ function called(...names: readonly string[]): Elsewhere {
 }
 
 const oneSocket = "the sockets are the library's own, and their settings are not open";
-const noRevocationLists = "revocation lists are not looked at: ask about each client in authorize";
 const noTicketKeys =
   "there are no tickets that need keys: servers that share a store and its secrets resume each other's sessions";
 const noUnixSockets = "TLS is spoken over TCP only: give a port";
@@ -44,7 +43,7 @@ const elsewhere: Readonly<Record<string, Elsewhere | string>> = {
   checkServerIdentity: "the server's certificate must be for serverName; peerCertificate tells more once connected",
   ciphers: { names: ["cipherList", "cipherSuites"], hint: "up to TLS 1.2 and of TLS 1.3" },
   clientCertEngine: "engines are not used: OpenSSL has given them up",
-  crl: noRevocationLists,
+  crl: { names: ["certificateRevocationLists", "certificateRevocationListsFile"], hint: "PEM text or a file" },
   dhparam: "OpenSSL's own parameters are used",
   ecdhCurve: called("groups"),
   enableTrace: called("keylogFile", "keylog"),
@@ -71,7 +70,7 @@ const elsewhere: Readonly<Record<string, Elsewhere | string>> = {
   secureOptions: called("options"),
   secureProtocol: called("minVersion", "maxVersion"),
   servername: called("serverName"),
-  sigalgs: "OpenSSL's own signature algorithms are used",
+  sigalgs: called("signatureAlgorithms"),
   socket: "the library opens the connection itself: give hostname and port",
   ticketKeys: noTicketKeys,
   timeout: called("handshakeTimeout", "idleTimeout"),
@@ -110,7 +109,7 @@ const elsewhere: Readonly<Record<string, Elsewhere | string>> = {
   ssl_ciphers: called("cipherList"),
   ssl_client_certificate: called("certificateAuthoritiesFile"),
   ssl_conf_command: called("cipherSuites", "options"),
-  ssl_crl: noRevocationLists,
+  ssl_crl: called("certificateRevocationListsFile"),
   ssl_dhparam: "OpenSSL's own parameters are used",
   ssl_early_data: "early data is never accepted",
   ssl_ecdh_curve: called("groups"),

@@ -56,6 +56,36 @@ export class Authority {
     return new Uint8Array(readFileSync(file("response.der")));
   }
 
+  /** Its list of those that it has revoked, as PEM text. */
+  revocationList(revoked: readonly string[] = []): string {
+    using folder = new TemporaryFolder();
+    const file = (name: string) => folder.file(name);
+    const lines = revoked.map((certificate) => {
+      writeFileSync(file("leaf.pem"), certificate);
+      const number = openssl(["x509", "-noout", "-serial", "-in", file("leaf.pem")]).trim().split("=")[1];
+      return `R\t491231235959Z\t260101000000Z\t${number}\tunknown\t/CN=any\n`;
+    });
+    writeFileSync(file("index.txt"), lines.join(""));
+    writeFileSync(
+      file("openssl.cnf"),
+      `[ca]\ndefault_ca = own\n[own]\ndatabase = ${file("index.txt")}\ndefault_md = sha256\ndefault_crl_days = 30\n`,
+    );
+    openssl([
+      ...["ca", "-gencrl", "-config", file("openssl.cnf"), "-out", file("list.pem")],
+      ...["-keyfile", this.#folder.file("ca.key"), "-cert", this.#folder.file("ca.pem")],
+    ]);
+    return readFileSync(file("list.pem"), "utf8");
+  }
+
+  /** A certificate with its chain and its key as PKCS#12. */
+  static pkcs12({ certificate, privateKey }: Credentials, passphrase: string): Uint8Array {
+    using folder = new TemporaryFolder();
+    const file = (name: string) => folder.file(name);
+    writeFileSync(file("both.pem"), certificate + privateKey);
+    openssl(["pkcs12", "-export", "-in", file("both.pem"), "-out", file("both.p12"), "-passout", `pass:${passphrase}`]);
+    return new Uint8Array(readFileSync(file("both.p12")));
+  }
+
   #make(name: string, type: KeyType, extensions: string, selfSigned: boolean): Credentials {
     using folder = new TemporaryFolder();
     const file = (name: string) => folder.file(name);

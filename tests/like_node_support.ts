@@ -66,7 +66,7 @@ export function outcome(call: () => unknown): string {
     call();
     return "ok";
   } catch (error) {
-    const { constructor, code } = error as Error & { code?: string };
-    return `${constructor.name.replace("NodeError", "Error")} ${code}`;
+    const kind = [TypeError, RangeError, Error].find((type) => error instanceof type)!;
+    return `${kind.name} ${(error as { code?: string }).code}`;
   }
 }
