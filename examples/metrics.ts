@@ -120,13 +120,17 @@ counters("refused_connections", "Connections that were not let in", () => {
   };
 });
 counters("cut_connections", "Connections that were closed at a limit", () => {
-  const { handshakeTimeouts, headerTimeouts, idleTimeouts, bufferOverflows, controlFloods } = server.stats();
+  const stats = server.stats();
   return {
-    handshake_timeout: handshakeTimeouts,
-    header_timeout: headerTimeouts,
-    idle_timeout: idleTimeouts,
-    buffered_bytes: bufferOverflows,
-    control_messages: controlFloods,
+    handshake_timeout: stats.handshakeTimeouts,
+    header_timeout: stats.headerTimeouts,
+    request_timeout: stats.requestTimeouts,
+    idle_timeout: stats.idleTimeouts,
+    buffered_bytes: stats.bufferOverflows,
+    control_messages: stats.controlFloods,
+    http2_frames: stats.http2Floods,
+    http2_streams: stats.streamOverflows,
+    protocol: stats.protocolMismatches,
   };
 });
 

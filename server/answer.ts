@@ -9,7 +9,21 @@ export function answerOf(
   request: Request,
   info: ServeInfo,
   socket: TlsSocket,
-  done: (isUpgraded: boolean) => void = () => {},
+): ReturnType<FetchHandler> {
+  const room = parts.rooms.get(socket);
+  if (!room?.isFull) return answerNow(parts, request, info, socket);
+  return room.wait().then(() => {
+    // Nobody is there any more to take an answer.
+    if (socket.isClosed) return new Response(null, { status: 503 });
+    return answerOf(parts, request, info, socket);
+  });
+}
+
+function answerNow(
+  parts: HttpServerParts,
+  request: Request,
+  info: ServeInfo,
+  socket: TlsSocket,
 ): ReturnType<FetchHandler> {
   const { handler, prepare, counts, farewell, websocket } = parts;
   const isHttp2 = info.tls.alpnProtocol === "h2";
@@ -18,10 +32,7 @@ export function answerOf(
   counts.activeRequests++;
   const finish = (answer: unknown): Response | undefined => {
     counts.activeRequests--;
-    const switchingProtocols = 101;
-    const isResponse = answer instanceof Response;
-    done(isResponse ? answer.status === switchingProtocols : answer === undefined);
-    if (isResponse) {
+    if (answer instanceof Response) {
       let prepared: Response;
       try {
         prepared = prepare ? prepare(answer, request, isHttp2) : answer;
@@ -38,7 +49,6 @@ export function answerOf(
   };
   const failed = (error: unknown) => {
     counts.activeRequests--;
-    done(false);
     return failureOf(parts, error, socket);
   };
   let answer: ReturnType<FetchHandler>;

@@ -1,8 +1,11 @@
 import { acceptPause } from "./accept_error.ts";
 import { failureOf, headOf } from "./answer.ts";
+import { isPromise } from "../cache/maybe_promise.ts";
+import { bodyLength } from "./deno_body_length.ts";
 import { LoopbackEntrance } from "./entrance.ts";
+import type { Hop } from "./hop.ts";
 import { Hops } from "./hops.ts";
-import type { MakeHttpServer } from "./http_server.ts";
+import type { HttpServerParts, MakeHttpServer } from "./http_server.ts";
 
 // The part of Deno's namespace used here, declared so that this file type-checks in every runtime's tools.
 interface DenoServer {
@@ -11,10 +14,14 @@ interface DenoServer {
   shutdown(): Promise<void>;
   unref(): void;
 }
+interface DenoInfo {
+  readonly remoteAddr: { readonly hostname: string; readonly port: number };
+  readonly completed: Promise<void>;
+}
 interface DenoNamespace {
   serve(
     options: { hostname: string; port: number; onListen: () => void; onError: (error: unknown) => Response },
-    handler: (request: Request, info: { remoteAddr: { hostname: string; port: number } }) => unknown,
+    handler: (request: Request, info: DenoInfo) => unknown,
   ): DenoServer;
   readonly permissions: { querySync(descriptor: { name: "net"; host: string }): { readonly state: string } };
 }
@@ -34,7 +41,13 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
   function start(): [DenoServer, LoopbackEntrance] {
     const made = serve(
       { hostname: "127.0.0.1", port: 0, onListen() {}, onError: (error) => failureOf(parts, error) },
-      (request, { remoteAddr: { hostname, port } }) => hops.answer(request, way.hopAt(hostname, port)),
+      (request, info) => {
+        const hop = way.hopAt(info.remoteAddr.hostname, info.remoteAddr.port);
+        const answer = hops.answer(request, hop);
+        if (!hop?.isHttp2) return answer;
+        const measured = (given: Response | undefined) => measure(parts, given, info, hop);
+        return isPromise(answer) ? answer.then(measured) : measured(answer as Response | undefined);
+      },
     );
     const way = new LoopbackEntrance(made.addr.port);
     // It ends over an answer to HTTP/2 whose body is locked, and where there is no descriptor for a hop.
@@ -81,6 +94,28 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
     },
   });
 };
+
+/** Smaller answers are not counted. */
+const large = 64 * 1024;
+
+/** Notes what of an answer waits for its client. */
+function measure(
+  { rooms }: HttpServerParts,
+  answer: Response | undefined,
+  info: DenoInfo,
+  { socket }: Hop,
+): Response | undefined {
+  const length = answer ? bodyLength(answer) : 0;
+  const room = length >= large ? rooms.get(socket) : undefined;
+  if (!room || !answer) return answer;
+  if (!answer.headers.has("content-length")) answer.headers.set("content-length", String(length));
+  // Deno says of a stream when it is gone, and has others gone at once. To look at a body makes a stream of it.
+  if (!answer.body) return answer;
+  room.add(length);
+  const gone = () => room.remove(length);
+  info.completed.then(gone, gone);
+  return answer;
+}
 
 /** Deno ends an HTTP/2 stream with an error where what answers HEAD has a body. */
 function prepare(answer: Response, request: Request, isHttp2: boolean): Response {

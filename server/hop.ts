@@ -10,10 +10,6 @@ const mostWaiting = 64 * 1024;
 
 /** Whom a {@linkcode Hop} tells what. */
 export interface HopOwner {
-  /** The client sent so many bytes while no request was under way. */
-  awaitsRequest(hop: Hop, length: number): void;
-  /** The server sent something. */
-  answers(hop: Hop): void;
   /** The client has gone; the server's end is still to come. */
   leaves(hop: Hop): void;
   /** It could not get to the HTTP server. */
@@ -29,12 +25,8 @@ export interface HopOwner {
 export class Hop {
   readonly socket: TlsSocket;
   readonly isHttp2: boolean;
-  /** Requests whose handler has not answered yet. */
-  underWay = 0;
   /** Whether it has had a request. */
   hadRequest = false;
-  /** What the client has sent in the time that it has for a request's head, in bytes. */
-  heard = 0;
   readonly #owner: HopOwner;
   readonly #entrance: Entrance;
   // Noted at once: the connection may be gone when its first request comes out of the HTTP server.
@@ -101,7 +93,6 @@ export class Hop {
       },
       data: (bytes) => {
         if (this.#isClosed) return;
-        this.#owner.answers(this);
         if (!this.socket.write(bytes)) raw.pause();
       },
       drain: () => this.socket.resume(),
@@ -140,7 +131,6 @@ export class Hop {
 
   #fromClient(bytes: Uint8Array): void {
     if (this.#isClosed) return;
-    if (this.underWay === 0) this.#owner.awaitsRequest(this, bytes.length);
     if (this.#raw) {
       if (!this.#raw.write(bytes)) this.socket.pause();
       return;

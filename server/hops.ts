@@ -4,14 +4,10 @@ import type { Entrance } from "./entrance.ts";
 import { Hop, type HopOwner } from "./hop.ts";
 import { answerOf } from "./answer.ts";
 import type { HttpServerParts } from "./http_server.ts";
-import { lateHeads } from "./late_heads.ts";
-import type { ConnectionHandler, TlsSocket } from "./tls_socket.ts";
+import type { ConnectionHandler } from "./tls_socket.ts";
 
 /** For how long the HTTP server may take to notice that a client has gone, in milliseconds. */
 const patience = 5000;
-
-/** So many bytes in the time for a head give a client more time. */
-const longHead = 16 * 1024;
 
 /** All ways to one HTTP server inside the process. */
 export class Hops {
@@ -20,14 +16,11 @@ export class Hops {
   readonly #open = new Set<Hop>();
   #isFinishing = false;
   readonly #leaving = new Deadlines<Hop>(patience, (hop) => hop.giveUp());
-  readonly #heads: Deadlines<TlsSocket> | undefined;
-  readonly #waiting = new WeakSet<Hop>();
 
   /** @param entrance answers the one for the next connection */
   constructor(parts: HttpServerParts, entrance: () => Entrance) {
     this.#parts = parts;
     this.#entrance = entrance;
-    this.#heads = lateHeads(parts);
   }
 
   /** Takes a TLS connection over. */
@@ -38,7 +31,6 @@ export class Hops {
     }
     const hop = new Hop(socket, this.#owner, this.#entrance());
     this.#open.add(hop);
-    this.#await(hop);
     return hop.start();
   };
 
@@ -50,12 +42,7 @@ export class Hops {
   ): Promise<Response | undefined> | Response | undefined {
     if (!hop) return new Response(null, { status: 403, headers: { connection: "close" } });
     hop.hadRequest = true;
-    hop.underWay++;
-    this.#stopWaiting(hop);
-    return answerOf(this.#parts, secured(request), hop.info(server), hop.socket, (isUpgraded) => {
-      // A WebSocket asks for nothing more.
-      if (!isUpgraded) hop.underWay--;
-    });
+    return answerOf(this.#parts, secured(request), hop.info(server), hop.socket);
   }
 
   /** Takes no more connections: those whose handshake ends only now are ended. */
@@ -70,28 +57,11 @@ export class Hops {
 
   /** Gives its timer back. */
   close(): void {
-    this.#heads?.close();
     this.#leaving.close();
   }
 
   readonly #owner: HopOwner = {
-    awaitsRequest: (hop, length) => {
-      // Of HTTP/2 there is no telling whether it is a request that comes.
-      if (hop.isHttp2) return;
-      if (this.#waiting.has(hop)) {
-        // What is long is no head, but the rest of a request that is answered already.
-        hop.heard += length;
-        if (hop.heard < longHead) return;
-      }
-      this.#await(hop);
-    },
-    answers: (hop) => {
-      if (hop.hadRequest) this.#stopWaiting(hop);
-    },
-    leaves: (hop) => {
-      this.#stopWaiting(hop);
-      this.#leaving.add(hop);
-    },
+    leaves: (hop) => this.#leaving.add(hop),
     failed: ({ socket }, cause) => {
       const error = new Error(`Cannot reach the HTTP server inside the process: ${cause.message}`, { cause });
       this.#parts.onError(error, { kind: "connection", socket });
@@ -99,20 +69,8 @@ export class Hops {
     closed: (hop) => {
       this.#open.delete(hop);
       this.#leaving.delete(hop);
-      this.#stopWaiting(hop);
     },
   };
-
-  #await(hop: Hop): void {
-    if (!this.#heads) return;
-    hop.heard = 0;
-    this.#waiting.add(hop);
-    this.#heads.add(hop.socket);
-  }
-
-  #stopWaiting(hop: Hop): void {
-    if (this.#waiting.delete(hop)) this.#heads?.delete(hop.socket);
-  }
 }
 
 // The HTTP server sees what comes out of TLS.

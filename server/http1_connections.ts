@@ -27,7 +27,6 @@ const requestTimedOut = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r
  */
 export class Http1Connections {
   readonly #server: ConnectionEmitter;
-  readonly #onLateHead: () => void;
   readonly #connections = new Map<TlsDuplex, Progress>();
   readonly #events = new Set<string>();
   #headers: Deadlines<TlsDuplex> | undefined;
@@ -36,10 +35,8 @@ export class Http1Connections {
   #leaving: Deadlines<TlsDuplex> | undefined;
   #isFinishing = false;
 
-  /** @param onLateHead called when a client took too long for a request's head */
-  constructor(server: ConnectionEmitter, onLateHead: () => void) {
+  constructor(server: ConnectionEmitter) {
     this.#server = server;
-    this.#onLateHead = onLateHead;
   }
 
   /** Begins with a connection. */
@@ -113,7 +110,6 @@ export class Http1Connections {
       queueMicrotask(() => this.#connections.has(stream) && this.#headers?.add(stream));
       return;
     }
-    this.#onLateHead();
     this.#refuse(stream);
   }
 

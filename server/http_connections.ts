@@ -45,13 +45,10 @@ export function httpConnections(server: ConnectionEmitter): (stream: TlsDuplex) 
 }
 
 /** Hands connections to a server, and ends those of HTTP/1.1. For serve(). */
-export function handOver(
-  server: ConnectionEmitter,
-  onLateHead = () => {},
-): { take(stream: TlsDuplex): void; finish(): void } {
+export function handOver(server: ConnectionEmitter): { take(stream: TlsDuplex): void; finish(): void } {
   // Deno ends the connections of a server that does not listen after one response.
   Object.defineProperty(server, "listening", { value: true, configurable: true });
-  const http1 = new Http1Connections(server, onLateHead);
+  const http1 = new Http1Connections(server);
   const take = (stream: TlsDuplex) => {
     if (stream.alpnProtocol !== "h2") {
       http1.watch(stream);

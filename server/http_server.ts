@@ -1,4 +1,5 @@
 import type { Server as NodeHttpServer } from "node:http";
+import type { AnswerRooms } from "./answer_room.ts";
 import type { ReportError } from "./error_report.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import type { ConnectionHandler, TlsSocket } from "./tls_socket.ts";
@@ -22,6 +23,14 @@ export interface HttpServerParts {
   readonly prepare?: (answer: Response, request: Request, isHttp2: boolean) => Response;
   /** For how long a client may take to send a request's head, in milliseconds; 0 for ever. */
   readonly headerTimeout: number;
+  /** For how long it may take for the next part of a request's body, in milliseconds; 0 for ever. */
+  readonly requestTimeout: number;
+  /** How many requests may be open at once on an HTTP/2 connection. */
+  readonly maxConcurrentStreams: number;
+  /** How many bytes may wait for one client. */
+  readonly maxBufferedBytes: number;
+  /** The room of each HTTP/2 connection. */
+  readonly rooms: AnswerRooms;
   /** Bun's handlers of WebSockets. */
   readonly websocket: unknown;
   readonly counts: RequestCounts;
@@ -47,6 +56,14 @@ export interface RequestCounts {
   failedRequests: number;
   /** Connections whose client took longer than `headerTimeout` for a request's head. */
   headerTimeouts: number;
+  /** Connections whose client took longer than `requestTimeout` for the next part of a request's body. */
+  requestTimeouts: number;
+  /** Connections whose client spoke another protocol than was negotiated. */
+  protocolMismatches: number;
+  /** HTTP/2 connections whose client had more than `maxConcurrentStreams` requests open. */
+  streamOverflows: number;
+  /** HTTP/2 connections whose client sent one frame that asks for nothing after the other: resets, pings, settings. */
+  http2Floods: number;
 }
 
 /** Makes the runtime's HTTP server. */

@@ -7,8 +7,9 @@ export interface ConnectionLimits {
   handshakeTimeout?: number;
   /**
    * After how long without a byte in either direction a connection is ended, in milliseconds (and not in seconds, as
-   * Bun.serve's); by default 120,000. 0 for never. What a client sends does not count while it takes nothing of what waits for it. Raise it for WebSockets and
-   * event streams that are silent for longer, or have them ping.
+   * Bun.serve's); by default 120,000. 0 for never. What a client sends does not count while it takes nothing of what waits
+   * for it. Over HTTP/2, requests and answers count, and no PING. Raise it for WebSockets and event streams that are
+   * silent for longer, or have them ping.
    */
   idleTimeout?: number;
   /** How many connections there may be at once; by default 10,000. Those beyond are closed at once. */
@@ -22,7 +23,8 @@ export interface ConnectionLimits {
   maxHandshakes?: number;
   /**
    * How many bytes may wait for one client that does not read, in bytes; by default 16 MiB. Whoever heeds what `write`
-   * answers never gets there. A connection with more is closed.
+   * answers never gets there. A connection with more is closed. Over HTTP/2, requests to {@linkcode serve} wait while
+   * the answers to those before them come to more.
    */
   maxBufferedBytes?: number;
 }

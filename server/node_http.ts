@@ -1,11 +1,12 @@
 import { createServer as createHttp1, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { isPromise } from "../cache/maybe_promise.ts";
 import { importPackage } from "../ffi/import_package.ts";
+import type { AnswerRoom } from "./answer_room.ts";
 import { answerOf, failureOf, failureText, headersOfDecoded, headOf, without } from "./answer.ts";
 import { ServeInfo } from "./fetch_handler.ts";
 import { handOver } from "./http_connections.ts";
 import type { HttpServer, HttpServerParts } from "./http_server.ts";
-import { lateHeads } from "./late_heads.ts";
 import { nodeServerPackage } from "./node_server_package.ts";
 import { factsOf } from "./node_tls_socket.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
@@ -14,7 +15,7 @@ import type { TlsSocket } from "./tls_socket.ts";
 /** The part of @hono/node-server used here. */
 interface NodeServerPackage {
   getRequestListener(
-    fetch: (request: Request, env: { incoming: IncomingMessage | Http2ServerRequest }) => unknown,
+    fetch: (request: Request, env: { incoming: IncomingMessage | Http2ServerRequest; outgoing: object }) => unknown,
     options: { overrideGlobalObjects: boolean },
   ): (
     request: IncomingMessage | Http2ServerRequest,
@@ -35,10 +36,14 @@ export const makeNodeHttp = async (
   const { getRequestListener } = await importPackage(nodeServerPackage) as NodeServerPackage;
   const infos = new WeakMap<TlsSocket, ServeInfo>();
   const withPrepare = { ...parts, prepare };
-  const listener = getRequestListener((request, { incoming }) => {
+  const listener = getRequestListener((request, { incoming, outgoing }) => {
     const { tls } = incoming.socket as unknown as TlsDuplex;
-    heads?.delete(tls);
-    return answerOf(withPrepare, request, infos.get(tls)!, tls);
+    const answer = answerOf(withPrepare, request, infos.get(tls)!, tls);
+    const onAnswer = answered.get(outgoing);
+    if (!onAnswer) return answer;
+    if (isPromise(answer)) Promise.resolve(answer).then(onAnswer, () => {});
+    else onAnswer();
+    return answer;
   }, { overrideGlobalObjects });
 
   const failed = (error: unknown) => void failureOf(parts, error);
@@ -46,17 +51,20 @@ export const makeNodeHttp = async (
     request: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
   ): void {
-    listener(request, guarded(response, failed)).catch((error) => {
+    const room = parts.rooms.get((request.socket as unknown as TlsDuplex).tls);
+    const answering = room ? measured(response as Http2ServerResponse, room) : response;
+    listener(request, guarded(answering, failed)).catch((error) => {
       failed(error);
       if (response.headersSent) response.destroy();
       else endWithFailure(response);
     });
   }
   const http1 = createHttp1(
-    { headersTimeout: parts.headerTimeout, requestTimeout: 0, keepAliveTimeout: 0 },
+    // The limits are those of the TLS connection.
+    { headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 },
     answer,
   );
-  const http2 = createHttp2(answer);
+  const http2 = createHttp2({ settings: { maxConcurrentStreams: parts.maxConcurrentStreams } }, answer);
   const sessions = new Set<{ close(): void }>();
   http2.on("session", (session) => {
     sessions.add(session);
@@ -64,15 +72,10 @@ export const makeNodeHttp = async (
     // What goes wrong on a connection is told by the connection.
     session.on("error", () => {});
   });
-  const [connections1, connections2] = [handOver(http1, () => void parts.counts.headerTimeouts++), handOver(http2)];
-  // For the first request of HTTP/2. Its later ones are told from nothing else.
-  const heads = lateHeads(parts);
+  const [connections1, connections2] = [handOver(http1), handOver(http2)];
   const onConnection = streamConnections((stream) => {
     infos.set(stream.tls, new ServeInfo(stream.tls, factsOf(stream)));
-    if (stream.alpnProtocol !== "h2") return connections1.take(stream);
-    heads?.add(stream.tls);
-    stream.once("close", () => heads?.delete(stream.tls));
-    connections2.take(stream);
+    (stream.alpnProtocol === "h2" ? connections2 : connections1).take(stream);
   });
   return {
     onConnection,
@@ -83,9 +86,55 @@ export const makeNodeHttp = async (
       connections1.finish();
       http1.close();
     },
-    end: () => Promise.resolve(heads?.close()),
+    end: () => Promise.resolve(),
   };
 };
+
+/** What is called when a handler has answered, and what it answered has not been written yet. */
+const answered = new WeakMap<object, () => void>();
+
+/** Notes what of an answer waits for its client. */
+function measured(response: Http2ServerResponse, room: AnswerRoom): Http2ServerResponse {
+  const { write, end } = response;
+  let waiting = 0;
+  let known = () => {};
+  let isClosed = false;
+  answered.set(response, () => {
+    if (!isClosed) known = room.addUnknown();
+  });
+  const gone = (length: number) => {
+    waiting -= length;
+    room.remove(length);
+  };
+  const note = (chunk: unknown): number => {
+    const length = typeof chunk === "string" || chunk instanceof Uint8Array ? chunk.length : 0;
+    waiting += length;
+    room.add(length);
+    known();
+    return length;
+  };
+  response.write = (chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
+    const length = note(chunk);
+    return Reflect.apply(write, response, [
+      chunk,
+      ...(rest.length > 0 ? rest : [() => gone(Math.min(length, waiting))]),
+    ]);
+  };
+  response.end = (...parameters: unknown[]): Http2ServerResponse => {
+    const before = waiting;
+    Reflect.apply(end, response, parameters);
+    // Where it did not call write().
+    if (waiting === before && !response.stream?.destroyed) note(parameters[0]);
+    known();
+    return response;
+  };
+  response.once("close", () => {
+    isClosed = true;
+    known();
+    gone(waiting);
+  });
+  return response;
+}
 
 /** The part of a response of node:http and node:http2 used here. */
 interface NodeResponse {

@@ -1,10 +1,12 @@
 import type { Server as NodeHttpServer } from "node:http";
-import { millisecondsOrNever } from "../ssl/option_kinds.ts";
+import { integer, millisecondsOrNever } from "../ssl/option_kinds.ts";
 import { mergeOptions, omitOptions, type OptionKinds, readOptions, refused } from "../ssl/options.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import { httpOfThisRuntime } from "./http_of_this_runtime.ts";
-import type { Farewell, RequestCounts } from "./http_server.ts";
 import { heedless, type ReportError } from "./error_report.ts";
+import type { Farewell, HttpServerParts, RequestCounts } from "./http_server.ts";
+import { HttpWatch } from "./http_watch.ts";
+import { limitsOf } from "./limits.ts";
 import { type Server, startServer } from "./server.ts";
 import type { ServerStats } from "./server_stats.ts";
 import { serverKinds, type TlsServerOptions } from "./tls_server_options.ts";
@@ -16,12 +18,26 @@ export interface ServeOptions extends TlsServerOptions {
    * HTTP/2 connection is held to it for its first request.
    */
   headerTimeout?: number;
+  /**
+   * For how long a client may take for a request's body, in milliseconds; by default 300,000. 0 for ever. 16 KiB of it
+   * give as much time again: a large upload may take as long as it gets on. The time stands still while the handler does
+   * not read what has come.
+   */
+  requestTimeout?: number;
+  /**
+   * How many requests a client may have open at once on an HTTP/2 connection; by default 100. Deno has at most 200. A
+   * connection with more is closed.
+   */
+  maxConcurrentStreams?: number;
   /** Bun's handlers of WebSockets, as Bun.serve has them. On Bun only. */
   websocket?: unknown;
 }
 
-const httpKinds: OptionKinds<Pick<ServeOptions, "headerTimeout" | "websocket">> = {
+type HttpOptions = Pick<ServeOptions, "headerTimeout" | "requestTimeout" | "maxConcurrentStreams" | "websocket">;
+const httpKinds: OptionKinds<HttpOptions> = {
   headerTimeout: millisecondsOrNever,
+  requestTimeout: millisecondsOrNever,
+  maxConcurrentStreams: integer(1, 0xffffffff),
   websocket: (value, name, of) => {
     if (typeof value !== "object" || value === null) throw refused(value, name, of, "an object of Bun's handlers");
     return value;
@@ -80,28 +96,38 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
   if (typeof handler !== "function") {
     throw new TypeError("Cannot serve without a handler: give a function of a Request");
   }
-  const { headerTimeout = 60_000, websocket, alpnProtocols = ["h2", "http/1.1"] } = read;
-  const counts: RequestCounts = { requests: 0, activeRequests: 0, failedRequests: 0, headerTimeouts: 0 };
+  const { headerTimeout = 60_000, requestTimeout = 300_000, maxConcurrentStreams = 100 } = read;
+  const { websocket, alpnProtocols = ["h2", "http/1.1"] } = read;
+  const counts = emptyCounts();
   const farewell: Farewell = { isComing: false, ready: new WeakSet() };
   const onError = heedless(read.onError ?? printRequestErrors);
   const offersHttp2 = alpnProtocols.includes("h2");
-  const http = await httpOfThisRuntime(websocket)(
-    { handler, headerTimeout, websocket, counts, farewell, onError },
-    offersHttp2,
-  );
+  const limits = {
+    headerTimeout,
+    requestTimeout,
+    maxConcurrentStreams,
+    maxBufferedBytes: limitsOf(read).maxBufferedBytes,
+  };
+  const parts: HttpServerParts = { handler, ...limits, rooms: new WeakMap(), websocket, counts, farewell, onError };
+  const http = await httpOfThisRuntime(websocket)(parts, offersHttp2);
+  const watch = new HttpWatch(parts);
+  const end = async () => {
+    watch.close();
+    await http.end();
+  };
   let server: Server;
   try {
     const tls = omitOptions(httpKinds, read);
     server = await startServer(read.context ? tls : mergeOptions<TlsServerOptions>(tls, { alpnProtocols }), {
-      onConnection: http.onConnection,
+      onConnection: watch.over(http.onConnection),
       grace: 10_000,
       leave: () => void (farewell.isComing = true),
       isReady: (socket) => farewell.ready.has(socket),
       finish: http.finish,
-      end: http.end,
+      end,
     });
   } catch (error) {
-    await http.end();
+    await end();
     throw error;
   }
   return Object.assign(server, { node: http.node, stats: withRequests(server.stats, counts) });
@@ -111,6 +137,19 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
 const printRequestErrors: ReportError = (error, { kind }) => {
   if (kind === "request") console.error(error);
 };
+
+function emptyCounts(): RequestCounts {
+  return {
+    requests: 0,
+    activeRequests: 0,
+    failedRequests: 0,
+    headerTimeouts: 0,
+    requestTimeouts: 0,
+    protocolMismatches: 0,
+    streamOverflows: 0,
+    http2Floods: 0,
+  };
+}
 
 function withRequests(stats: () => ServerStats, counts: RequestCounts): () => ServeStats {
   return () => ({ ...stats(), ...counts });

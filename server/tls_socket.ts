@@ -50,6 +50,18 @@ export interface TlsSocketOwner {
   readonly traffic?: { bytesRead: number; bytesWritten: number; now: number };
 }
 
+/** Sees the plaintext of a connection before anybody else does, and says when it is active. For serve(). */
+export interface SocketObserver {
+  /** Bytes came. False if nobody else is to get them. */
+  received(bytes: Uint8Array): boolean;
+  /** Bytes are to go out. False if they are not to, yet. */
+  sent(bytes: Uint8Array): boolean;
+  /** What waited for the other side has gone out. */
+  drained(): void;
+  /** The socket is closed. */
+  closed(): void;
+}
+
 /** After this many bytes during a lookup, or at the door, a client is held back: it has little to say then. */
 const mostWaiting = 64 * 1024;
 
@@ -84,6 +96,14 @@ export let startTls: (raw: RawSocket, connection: SslConnection, owner: TlsSocke
 export let endTls: (socket: TlsSocket) => void;
 /** When bytes last came or went, by the owner's clock. */
 export let lastActive: (socket: TlsSocket) => number;
+/** Puts an observer on a socket. From then on it alone says when the socket is active, by {@linkcode touch}. */
+export let observe: (socket: TlsSocket, observer: SocketObserver) => void;
+/** Something happened on the socket that it may be kept open for. */
+export let touch: (socket: TlsSocket) => void;
+/** Whether the other side takes nothing of what waits for it. */
+export let isBlocked: (socket: TlsSocket) => boolean;
+/** Whether the other side is held back. */
+export let isPaused: (socket: TlsSocket) => boolean;
 /** Whether its handshake is done. */
 export let isEstablished: (socket: TlsSocket) => boolean;
 /** Whether its owner was told of it as a connection: what goes wrong before that is the handshake's. */
@@ -104,6 +124,7 @@ export class TlsSocket {
   readonly #connection: SslConnection;
   readonly #owner: TlsSocketOwner;
   #handlers: TlsSocketHandlers = {};
+  #observer: SocketObserver | undefined;
   #established = false;
   /** Nobody has been told of the connection yet, as it is being asked whether the other side may come in. */
   #atTheDoor = false;
@@ -156,6 +177,10 @@ export class TlsSocket {
     };
     endTls = (socket) => socket.#end();
     lastActive = (socket) => socket.#lastActive;
+    observe = (socket, observer) => void (socket.#observer = observer);
+    touch = (socket) => socket.#noteActivity();
+    isBlocked = (socket) => socket.#blocked;
+    isPaused = (socket) => socket.#paused;
     isEstablished = (socket) => socket.#established;
     isIn = (socket) => socket.#isIn;
     connectionOf = (socket) => socket.#connection;
@@ -244,6 +269,7 @@ export class TlsSocket {
     if (this.#endCalled) throw new Error("Cannot write to this socket: end() was called");
     if (this.#localEnded) return false;
     const length = requireBytes("this plaintext", bytes);
+    if (this.#observer && !this.#observer.sent(bytes)) return true;
     if (!this.#failing(() => this.#connection.write(bytes))) return false;
     this.#pending += length;
     if (this.#owner.traffic) this.#owner.traffic.bytesWritten += length;
@@ -325,8 +351,6 @@ export class TlsSocket {
   #receive(bytes: Uint8Array): void {
     // After the other side's goodbye nobody reads what it sends.
     if (this.#closed || this.#failed || this.#remoteEnded) return;
-    // Who takes nothing of what waits for it is silent, whatever it says.
-    if (!this.#blocked) this.#touch();
     if (!this.#failing(() => this.#connection.pushCiphertext(bytes))) return;
     if (!this.#suspended && !this.#atTheDoor) return this.#advance();
     this.#waiting += bytes.length;
@@ -348,6 +372,10 @@ export class TlsSocket {
   }
 
   #touch(): void {
+    if (!this.#observer) this.#noteActivity();
+  }
+
+  #noteActivity(): void {
     if (this.#owner.traffic) this.#lastActive = this.#owner.traffic.now;
   }
 
@@ -364,6 +392,7 @@ export class TlsSocket {
     this.#suspended = state === "wants-lookup";
     if (state !== "done" || this.#closed) return false;
     this.#established = true;
+    this.#touch();
     return this.#owner.admit ? this.#knock() : this.#welcome();
   }
 
@@ -428,6 +457,9 @@ export class TlsSocket {
           break;
         }
         if (this.#owner.traffic) this.#owner.traffic.bytesRead += bytes.length;
+        // Who takes nothing of what waits for it is silent, whatever it says. Records without data say nothing.
+        if (!this.#blocked && bytes.length > 0) this.#touch();
+        if (this.#observer && !this.#observer.received(bytes)) continue;
         if (this.#finSent && this.#handlers.data) this.#allowTime(bytes.length);
         // With nobody to read it, it is let go.
         if (this.#handlers.data) this.#call(() => this.#handlers.data!(this, bytes));
@@ -573,6 +605,7 @@ export class TlsSocket {
   #drained(): void {
     this.#blocked = false;
     this.#touch();
+    this.#observer?.drained();
     this.#sendOn();
   }
 
@@ -643,6 +676,7 @@ export class TlsSocket {
     }
     // Never from within destroy(), and not before onConnection has answered.
     queueMicrotask(() => {
+      this.#observer?.closed();
       if (this.#established && this.#handlers.close) this.#call(() => this.#handlers.close!(this, this.#error));
       this.#owner.onClose(this);
     });

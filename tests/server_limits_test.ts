@@ -45,7 +45,8 @@ describe("A server's limits", () => {
         await speaking.bytes(++said);
         await setTimeout(10);
       }
-      assertEquals([server.listener.stats().idleTimeouts, server.listener.connections], [1, 1]);
+      await until(() => server.listener.connections === 1, "the server's side to close");
+      assertEquals(server.listener.stats().idleTimeouts, 1);
       assertEquals(socket.isClosed, false);
       socket.end();
       await within(speaking.closed, "the other connection to close");
