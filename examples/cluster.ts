@@ -12,8 +12,6 @@
  * Linux shares the connections out (SO_REUSEPORT). Those that it has given to a process and that this has not accepted
  * yet are reset when the process stops listening: none or a few in a rolling restart, before anything was sent. Browsers
  * connect again by themselves. `sysctl net.ipv4.tcp_migrate_req=1` has Linux give them to another process instead.
- *
- * On Node it needs the npm packages @hono/node-server and hono, on Bun for HTTP/2.
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
@@ -112,7 +110,8 @@ async function lead(): Promise<void> {
     OPENSSL_SESSIONS_SECRET: process.env.OPENSSL_SESSIONS_SECRET || randomBytes(32).toString("hex"),
   };
   const runtimeArguments = "Deno" in globalThis ? ["run", "-A", "--no-prompt", "--unstable-net"] : [];
-  const program = fileURLToPath(import.meta.url);
+  const { url } = import.meta;
+  const program = url.startsWith("file:") ? fileURLToPath(url) : url; // Deno runs it from a URL too
   let port = options.port;
   let isEnding = false;
   const workers = new Set<Worker>();

@@ -6,8 +6,6 @@
  *   bun examples/https_server.ts --sessions sqlite:sessions.db --port 8444
  *   node examples/https_server.ts --sessions sqlite:sessions.db --port 8445
  *
- * On Node it needs the npm packages @hono/node-server and hono, on Bun for HTTP/2.
- *
  * It answers GET / (JSON, or a page for a browser), GET /bytes/N and GET /stats, by HTTP/2 and HTTP/1.1.
  */
 

@@ -5,8 +5,8 @@
  *   bun examples/metrics.ts
  *   node examples/metrics.ts
  *
- * It takes the port as its argument, by default 8443. On Node it needs the npm packages @hono/node-server and hono too,
- * on Bun for HTTP/2. Keep /metrics from the public: have it answer on another port, or to those you know.
+ * It takes the port as its argument, by default 8443. Keep /metrics from the public: have it answer on another port, or
+ * to those you know.
  */
 
 import process from "node:process";

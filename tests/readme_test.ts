@@ -11,7 +11,10 @@ import "./support.ts";
 function firstProgram(): string {
   const program = readFileSync(join(root, "README.md"), "utf8").match(/```ts ignore\n(\/\/ server\.ts\n[^]*?)```/)?.[1];
   assert(program, "README.md does not begin with a server");
-  return program.replaceAll("./mod.ts", pathToFileURL(join(root, "mod.ts")).href).replace("port: 8443", "port: 0");
+  return program.replace("@openssl-sessions/openssl-sessions", pathToFileURL(join(root, "mod.ts")).href).replace(
+    "port: 8443",
+    "port: 0",
+  );
 }
 
 describe("README's first program", () => {
