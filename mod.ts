@@ -8,6 +8,7 @@ export { closeLibrary, type LibraryInfo, openLibrary } from "./ssl/library.ts";
 export { LibraryNotFoundError, UnsupportedLibraryError } from "./ffi/errors.ts";
 export type { Pointer } from "./ffi/types.ts";
 export type {
+  AlpnCallback,
   ClientHelloCallback,
   GenerateSessionIdCallback,
   GetSessionCallback,
@@ -55,6 +56,8 @@ export { type NearStore, TieredStore, type TieredStoreOptions } from "./cache/ti
 export type { ClientContextOptions } from "./server/client_contexts.ts";
 export { ClientSessions } from "./server/client_sessions.ts";
 export { connect, type ConnectOptions } from "./server/connect.ts";
+export { createSecureContext, SecureContext } from "./server/secure_context.ts";
+export type { SniCallback } from "./server/sni_questions.ts";
 export { createServer, NodeTlsServer } from "./server/create_server.ts";
 export { type ConnectionEmitter, httpConnections } from "./server/http_connections.ts";
 export type { ErrorKind, ErrorReport, ReportError } from "./server/error_report.ts";

@@ -16,3 +16,13 @@ export function callListeners(
     }
   }
 }
+
+/** Does something once, before an event's first listener is added. The types of a typed emitter do not all have this. */
+export function beforeListeners(emitter: EventEmitter, event: string, act: () => void): void {
+  const look = (added: string | symbol) => {
+    if (added !== event) return;
+    emitter.off("newListener", look);
+    act();
+  };
+  emitter.on("newListener", look);
+}

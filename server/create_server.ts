@@ -5,7 +5,8 @@ import { SessionCache } from "../cache/session_cache.ts";
 import { whenUnwound } from "../ssl/calls.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { mergeOptions, pickOptions, readOptions } from "../ssl/options.ts";
-import { callListeners } from "./call_listeners.ts";
+import { beforeListeners, callListeners } from "./call_listeners.ts";
+import { closeWhenAborted } from "./close_when_aborted.ts";
 import { codedError } from "./coded_error.ts";
 import { type ConnectionLimits, limitKinds, limitsOf } from "./limits.ts";
 import { ListenerStore } from "./listener_store.ts";
@@ -22,6 +23,8 @@ import {
 } from "./node_tls_options.ts";
 import type { RawSocket } from "./raw_socket.ts";
 import { refuseListeners } from "./refuse_listeners.ts";
+import { SecureContext, secureContextOptions } from "./secure_context.ts";
+import { SniQuestions } from "./sni_questions.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import { TlsServer } from "./tls_server.ts";
 import { connectionOf, type TlsSocket } from "./tls_socket.ts";
@@ -39,6 +42,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   readonly #kept: Readonly<NodeTlsContextOptions>;
   readonly #store: ListenerStore;
   readonly #contexts: NodeTlsContexts;
+  readonly #questions: SniQuestions | undefined;
   readonly #secrets = new WeakMap<SslConnection, Buffer[]>();
   #tls: TlsServer | undefined;
   #starting: Promise<void> | undefined;
@@ -66,7 +70,14 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
         this.#report(new Error(`A listener of resumeSession did not call its callback in ${lookupTimeout} ms`));
       },
     });
-    this.#contexts = new NodeTlsContexts(contextOptions(pickOptions(nodeContextKinds, read)), cache);
+    const { SNICallback, ALPNCallback } = read;
+    if (ALPNCallback && read.ALPNProtocols) throw bothForAlpn();
+    this.#questions = SNICallback && new SniQuestions(SNICallback);
+    this.#contexts = new NodeTlsContexts(contextOptions(pickOptions(nodeContextKinds, read)), cache, {
+      questions: this.#questions,
+      optionsOf: (answer) => contextOptions(withChanges(this.#kept, secureContextOptions(answer))),
+      alpn: ALPNCallback,
+    });
     refuseListeners(this);
     if (listener) this.on("secureConnection", listener);
     beforeListeners(this, "keylog", () => {
@@ -212,13 +223,15 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
    * Has clients that ask for a name (SNI) get another certificate. It counts for connections to come.
    *
    * @param hostname the name; `*.example.com` stands for one label
-   * @param context its certificate and key
+   * @param context its certificate and key, or what {@linkcode createSecureContext} made of them
    * @throws {OpenSslError} if OpenSSL refuses them
    * @throws {Error} without a name
    */
-  addContext(hostname: string, context: NodeTlsContextOptions): void {
+  addContext(hostname: string, context: NodeTlsContextOptions | SecureContext): void {
     if (!hostname) throw codedError("Cannot add a context without a name", "ERR_TLS_REQUIRED_SERVER_NAME");
-    const changes = readOptions("addContext()", nodeContextKinds, context);
+    const changes = context instanceof SecureContext
+      ? secureContextOptions(context)
+      : readOptions("addContext()", nodeContextKinds, context);
     this.#contexts.add(hostname, contextOptions(withChanges(this.#kept, changes)));
   }
 
@@ -296,7 +309,9 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
 
   #failed(error: Error, socket?: TlsSocket): void {
     if (socket) this.#tellSecrets(socket, socket);
-    this.#report(error, socket);
+    // What an SNICallback said tells more than OpenSSL, which only knows that it was refused.
+    const refusal = socket && this.#questions?.refusal(connectionOf(socket));
+    this.#report(refusal ?? error, socket);
   }
 
   #tellSecrets(of: TlsSocket, socket: TlsDuplex | TlsSocket): void {
@@ -327,7 +342,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
  * @param listener added as a listener of `secureConnection`
  * @returns the server, which does not listen yet
  * @throws {OpenSslError} if OpenSSL refuses an option; the message says which
- * @throws {TypeError} for an option of node:tls's that has no counterpart, as `SNICallback`, and for any other that is
+ * @throws {TypeError} for an option that is not known, and for one of node:tls's that is not here, with the reason, and for any other that is
  *   not known, or of another type; and {RangeError} for one out of range
  *
  * @example Sessions in a Map
@@ -368,11 +383,9 @@ function familyOf(address: string): "IPv4" | "IPv6" {
   return isIPv6(address) ? "IPv6" : "IPv4";
 }
 
-/** Until the server has closed: a signal may be there for longer. */
-function closeWhenAborted(server: NodeTlsServer, signal: AbortSignal): void {
-  const close = () => void server.close();
-  signal.addEventListener("abort", close, { once: true });
-  server.once("close", () => signal.removeEventListener("abort", close));
+function bothForAlpn(): TypeError {
+  const error = new TypeError("Cannot use ALPNCallback beside ALPNProtocols: leave one of them out");
+  return Object.assign(error, { code: "ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS" });
 }
 
 function noTicketKeys(verb: string): Error {
@@ -384,13 +397,3 @@ function noTicketKeys(verb: string): Error {
 
 const { ALPNProtocols, alpnProtocols, requestCert, verify, rejectUnauthorized } = nodeContextKinds;
 const keptKinds = { ALPNProtocols, alpnProtocols, requestCert, verify, rejectUnauthorized };
-
-/** Does something once, before an event's first listener is added. The types of a typed emitter do not all have this. */
-function beforeListeners(emitter: EventEmitter, event: string, act: () => void): void {
-  const look = (added: string | symbol) => {
-    if (added !== event) return;
-    emitter.off("newListener", look);
-    act();
-  };
-  emitter.on("newListener", look);
-}

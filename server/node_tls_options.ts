@@ -1,13 +1,26 @@
 import { Buffer } from "node:buffer";
 import { alpnNames } from "../ssl/alpn.ts";
+import type { AlpnCallback } from "../ssl/callback_types.ts";
 import { contextKinds, type SslContextOptions, type VerifyMode } from "../ssl/context_options.ts";
-import { anyText, bytes, flag, integer, list, milliseconds, object, text, withMethods } from "../ssl/option_kinds.ts";
+import {
+  anyText,
+  bytes,
+  callback,
+  flag,
+  integer,
+  list,
+  milliseconds,
+  object,
+  text,
+  withMethods,
+} from "../ssl/option_kinds.ts";
 import { mergeOptions, type OptionKind, type OptionKinds, refused } from "../ssl/options.ts";
 import { type Pkcs12, readPkcs12 } from "../ssl/pkcs12.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { type ConnectionLimits, limitKinds } from "./limits.ts";
 import { notHere, notInContexts, notInServers } from "./node_tls_refusals.ts";
 import { protocolOptions } from "./node_tls_protocols.ts";
+import type { SniCallback } from "./sni_questions.ts";
 
 /** PEM text, as a string or as bytes. */
 export type Pem = string | Uint8Array;
@@ -68,6 +81,13 @@ export interface NodeTlsServerOptions extends NodeTlsContextOptions, ConnectionL
   lookupTimeout?: number;
   /** After how long without a byte a connection is ended, in milliseconds; by default 0 for never, as in node:tls. */
   idleTimeout?: number;
+  /**
+   * Asked about each client that asks for a name (SNI), in place of the names of `addContext()`: what it is to get. Until
+   * it answers the handshake waits. See {@linkcode SniCallback}.
+   */
+  SNICallback?: SniCallback;
+  /** Chooses the application protocol (ALPN), in place of `ALPNProtocols`. See {@linkcode AlpnCallback}. */
+  ALPNCallback?: AlpnCallback;
   /** Whether a stream is paused when it comes, until `resume()`; by default false. */
   pauseOnConnect?: boolean;
   /** Whether the system asks now and then if a client is still there; by default false. */
@@ -152,6 +172,8 @@ export const nodeServerKinds: OptionKinds<NodeTlsServerOptions> = {
   ...limitKinds,
   handshakeTimeout: orNull((value, name, of) => value === 0 ? undefined : limitKinds.handshakeTimeout(value, name, of)),
   lookupTimeout: milliseconds,
+  SNICallback: orNull(callback()),
+  ALPNCallback: orNull(callback()),
   pauseOnConnect: orNull(flag),
   keepAlive: orNull(flag),
   keepAliveInitialDelay: orNull(integer(0, 0x7fffffff)),

@@ -85,6 +85,18 @@ export type ClientHelloCallback = (
 ) => "continue" | "suspend" | "refuse";
 
 /**
+ * Chooses among the protocols that a client offers (ALPN): answers one of them, or undefined to end its handshake with the
+ * alert for it. `servername` is the name that the client asks for, false for none. It is called within a call into
+ * libssl: it must answer at once, and not use the connection.
+ *
+ * @see SSL_CTX_set_alpn_select_cb(3)
+ */
+export type AlpnCallback = (offer: {
+  readonly servername: string | false;
+  readonly protocols: readonly string[];
+}) => string | undefined;
+
+/**
  * Called for each secret of a connection, with a line in the NSS key log format that Wireshark reads. Whoever has the
  * line can decrypt the connection.
  *

@@ -60,7 +60,7 @@ function relayCallbacks(from: ContextState, to: ContextState): void {
   const ours = trampolines();
   if (!to.isBorrowed) ssl.SSL_CTX_set_client_hello_cb(to.pointer, ours.clientHello, null);
   to.isBorrowed = true;
-  if (from.alpn) ssl.SSL_CTX_set_alpn_select_cb(to.pointer, ours.alpnSelect, null);
+  if (from.alpn || from.alpnCallback) ssl.SSL_CTX_set_alpn_select_cb(to.pointer, ours.alpnSelect, null);
   if (from.keylog) ssl.SSL_CTX_set_keylog_callback(to.pointer, ours.keylog);
 }
 

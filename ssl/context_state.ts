@@ -3,6 +3,7 @@ import { library } from "./library.ts";
 import type { SslConnection } from "./connection.ts";
 import type { SslContext } from "./context.ts";
 import type {
+  AlpnCallback,
   ClientHelloCallback,
   GenerateSessionIdCallback,
   GetSessionCallback,
@@ -46,6 +47,8 @@ export class ContextState {
   idContext: Uint8Array = new Uint8Array();
   /** The server's protocols in the wire's form, in C's memory. */
   alpn: { readonly list: Pointer; readonly length: number } | undefined;
+  /** What chooses a server's protocol in place of a list. */
+  alpnCallback: AlpnCallback | undefined;
   /** The DNS names and IP addresses that its certificates are for. */
   serverNames: readonly string[] = [];
   /** None of its certificates can be used with TLS 1.3: what it serves speaks TLS 1.2 at most. */

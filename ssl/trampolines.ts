@@ -11,6 +11,7 @@ import type { SslConnection } from "./connection.ts";
 import { SessionCacheMode } from "./constants.ts";
 import { type ContextState, removals, stateOf, wrappers } from "./context_state.ts";
 import { library, whenOpened } from "./library.ts";
+import { offeredProtocols, selectOffered, selectProtocol } from "./select_protocol.ts";
 import { endSession, giveAwaySession, keepSession, lendSession, Session, sessionPointer } from "./session.ts";
 import { acceptAnyCertificate } from "./tolerant_verification.ts";
 
@@ -245,13 +246,18 @@ function alpnSelect(
   offeredLength: number,
 ): number {
   const accepted = 0, fatal = 2, ignored = 3; // SSL_TLSEXT_ERR_OK, _ALERT_FATAL, _NOACK
+  const offer = { out, outLength, offered, offeredLength };
   return calledBack(fatal, () =>
-    withConnection(ssl, ignored, ({ alpn }) => {
-      if (!alpn) return ignored;
-      const negotiated = 1; // OPENSSL_NPN_NEGOTIATED
-      const { ssl } = library();
-      const result = ssl.SSL_select_next_proto(out, outLength, alpn.list, alpn.length, offered, offeredLength);
-      return result === negotiated ? accepted : fatal;
+    withConnection(ssl, ignored, ({ alpn, alpnCallback }, connection) => {
+      if (!alpnCallback) return !alpn ? ignored : selectProtocol(offer, alpn) ? accepted : fatal;
+      const protocols = offeredProtocols(offer);
+      const chosen: unknown = alpnCallback({ servername: connection.serverName ?? false, protocols });
+      refusePromise("ALPN", chosen);
+      if (chosen === undefined) return fatal;
+      if (protocols.includes(chosen as string)) return selectOffered(offer, chosen as string) ? accepted : fatal;
+      throw Object.assign(new TypeError("Cannot use what the ALPN callback returned: the client does not offer it"), {
+        code: "ERR_TLS_ALPN_CALLBACK_INVALID_RESULT",
+      });
     }));
 }
 

@@ -9,70 +9,21 @@ import { Buffer } from "node:buffer";
 import { once } from "node:events";
 import { BlockList, connect as connectTcp } from "node:net";
 import {
-  connect,
   createServer,
   type Credentials,
   type NodeTlsServerOptions,
   selfSigned,
-  SslContext,
   type SslContextOptions,
   type TlsDuplex,
 } from "../mod.ts";
 import { Authority } from "./authority.ts";
-import { both, type EitherSocket, type LikeNode, listening, outcome } from "./like_node_support.ts";
+import { both, type EitherSocket, type LikeNode, listening, outcome, same, visit } from "./like_node_support.ts";
 import { needing, pathOf } from "./outside_programs.ts";
 import { within } from "./server_support.ts";
 import { Client, leavingNothingLater, Recording } from "./socket_support.ts";
 import { credentials, thrownBy, type Version, versions } from "./support.ts";
 
 const pem = { key: credentials.privateKey, cert: credentials.certificate };
-
-/** A server with these options, and what comes of one client: what both ends say, or the client's or server's error. */
-async function visit(
-  tls: LikeNode,
-  options: object,
-  clients: SslContextOptions = {},
-  look: (socket: EitherSocket, client: TlsDuplex) => unknown = () => "in",
-  prepare: (server: Awaited<ReturnType<typeof listening>>["server"]) => void = () => {},
-): Promise<unknown> {
-  const opened: EitherSocket[] = [];
-  let tell: (what: EitherSocket | Error) => void = () => {};
-  const told = new Promise<EitherSocket | Error>((resolve) => tell = resolve);
-  await using own = await listening(tls, { ...pem, ...options }, (socket) => {
-    opened.push(socket.on("error", () => {}));
-    tell(socket);
-  });
-  own.server.on("tlsClientError", (error: Error) => tell(error));
-  prepare(own.server);
-  using context = SslContext.client({ certificateAuthorities: pem.cert, ...clients });
-  const client = await within(
-    connect({ hostname: "127.0.0.1", serverName: "localhost", port: own.port, context }).catch((error: Error) => error),
-    "a connection or an error",
-  );
-  const socket = await within(told, "secureConnection or tlsClientError");
-  let seen: unknown = `out: ${(socket as { code?: string }).code}`;
-  if (!(client instanceof Error) && !(socket instanceof Error)) seen = await look(socket, client);
-  const gone = [client, ...opened].filter((end): end is EitherSocket & TlsDuplex => !(end instanceof Error))
-    .map((end) => {
-      // Not once(), which an error would end.
-      const closed = end.destroyed ? undefined : new Promise((resolve) => end.once("close", resolve));
-      end.resume();
-      end.end();
-      return closed;
-    });
-  await within(Promise.all(gone), "the connection to close");
-  return seen;
-}
-
-/** Asks both the same. */
-function same(name: string, expected: unknown, ask: (tls: LikeNode) => unknown): void {
-  it(
-    name,
-    leavingNothingLater(async () => {
-      for (const tls of both) assertEquals([tls.name, await ask(tls)], [tls.name, expected]);
-    }),
-  );
-}
 
 describe("createServer() and node:tls's take the same for not given", () => {
   const ignored: Record<string, unknown[]> = {
