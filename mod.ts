@@ -62,7 +62,7 @@ export { createServer, NodeTlsServer } from "./server/create_server.ts";
 export { type ConnectionEmitter, httpConnections } from "./server/http_connections.ts";
 export type { ErrorKind, ErrorReport, ReportError } from "./server/error_report.ts";
 export type { ConnectionLimits } from "./server/limits.ts";
-export { listen, type ListenHandlers } from "./server/listen.ts";
+export { listen, type ListenHandlers, type ListenServerOptions } from "./server/listen.ts";
 export { type BunUpgrader, type FetchHandler, ServeInfo } from "./server/fetch_handler.ts";
 export type { RequestCounts } from "./server/http_server.ts";
 export { type HttpsServer, serve, type ServeOptions, type ServeStats } from "./server/serve.ts";

@@ -136,13 +136,17 @@ class BunSocket implements RawSocket {
     return this.#closed ? 0 : this.#socket.localPort;
   }
 
+  get isSent(): boolean {
+    return this.#rest === undefined && this.#ending === this.#writeEnded;
+  }
+
   write(bytes: Uint8Array): boolean {
     if (this.#closed) return true;
     const written = this.#socket.write(bytes);
     if (written === bytes.length) return true;
     // Negative once the other side has gone: there will be no drain.
     if (written < 0) queueMicrotask(() => this.destroy());
-    else this.#rest = bytes.slice(written);
+    this.#rest = bytes.slice(Math.max(0, written));
     return false;
   }
 
@@ -166,8 +170,13 @@ class BunSocket implements RawSocket {
   #endWriting(): void {
     if (this.#writeEnded) return;
     this.#writeEnded = true;
-    if (this.#readEnded) this.destroy();
-    else this.#socket.shutdown();
+    if (!this.#readEnded) {
+      this.#socket.shutdown();
+      return;
+    }
+    // To close it sends the FIN as well.
+    this.events.drain();
+    this.destroy();
   }
 
   /** The other side ended. */
@@ -180,19 +189,23 @@ class BunSocket implements RawSocket {
 
   destroy(): void {
     if (this.#closed) return;
+    this.#closed = true;
     // Not terminate(): its reset takes away what the other side has not read yet.
     this.#socket.close();
-    this.closed();
+    this.events.close();
   }
 
   failed(error: Error): void {
     this.#error = error;
   }
 
-  closed(error?: Error): void {
+  closed(error = this.#error): void {
+    if (this.#closed) return;
+    // Once this side has ended, Bun says so of the other side's end.
+    if (!error && !this.#readEnded) this.ended();
     if (this.#closed) return;
     this.#closed = true;
-    this.events.close(error ?? this.#error);
+    this.events.close(error);
   }
 
   pause(): void {

@@ -60,6 +60,11 @@ export interface ConnectOptions extends ClientContextOptions {
   context?: SslContext;
   /** For how long connecting and the handshake may take, in milliseconds; by default 10,000. */
   handshakeTimeout?: number;
+  /**
+   * Whether the stream stays when the server has ended, until this side ends as well; by default false. Without it this
+   * side ends by itself when all was read.
+   */
+  allowHalfOpen?: boolean;
   /** Gives up connecting when it is aborted. It means nothing to a connection that is there. */
   signal?: AbortSignal;
   /**
@@ -82,6 +87,7 @@ const kinds: OptionKinds<ConnectOptions> = {
   session: instance(Session, "a Session"),
   context: instance(SslContext, "an SslContext"),
   handshakeTimeout: milliseconds,
+  allowHalfOpen: flag,
   signal: abortSignal,
   onError: callback(),
 };
@@ -130,7 +136,7 @@ export function connect(options: ConnectOptions, handlers: TlsSocketHandlers): P
 export async function connect(options: ConnectOptions, handlers?: TlsSocketHandlers): Promise<TlsDuplex | TlsSocket> {
   const read = readOptions("connect()", kinds, options);
   const { hostname, port, serverName: fullName = hostname, session, sessions, context } = read;
-  const { handshakeTimeout = 10_000, signal, onError } = read;
+  const { handshakeTimeout = 10_000, allowHalfOpen, signal, onError } = read;
   signal?.throwIfAborted();
   if (hostname === undefined) {
     throw new TypeError("Cannot connect without a hostname: give the server's name or address");
@@ -145,6 +151,9 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
   const address = hostname.endsWith(".") ? `${host}.` : host;
   if (handlers !== undefined && (typeof handlers !== "object" || handlers === null)) {
     throw new TypeError("Cannot connect with these handlers: they are an object with what to call");
+  }
+  if (handlers && allowHalfOpen !== undefined) {
+    throw new TypeError("Cannot use allowHalfOpen with handlers: their socket stays where they have `end`");
   }
   const contextOptions = pickOptions(clientContextKinds, read);
   const target: Target = { hostname: address, port, serverName, session };
@@ -162,7 +171,7 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
     let told: Error | undefined;
     const connecting = new AbortController();
     const closings = closingDeadlines();
-    const stream = streamConnections(resolve);
+    const stream = streamConnections(resolve, allowHalfOpen === true);
     const timer = setTimeout(() => {
       const awaited = socket ? "handshake" : "connection";
       timedOut = new Error(`Cannot connect to ${where}: no ${awaited} within ${handshakeTimeout} ms`);

@@ -37,7 +37,10 @@ import { connectionOf, type TlsSocket } from "./tls_socket.ts";
  */
 export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   readonly #limits: ConnectionLimits;
-  readonly #sockets: Pick<NodeTlsServerOptions, "blockList" | "keepAlive" | "keepAliveInitialDelay" | "pauseOnConnect">;
+  readonly #sockets: Pick<
+    NodeTlsServerOptions,
+    "allowHalfOpen" | "blockList" | "keepAlive" | "keepAliveInitialDelay" | "pauseOnConnect"
+  >;
   /** What stays when `setSecureContext` replaces the rest, and holds for all names. */
   readonly #kept: Readonly<NodeTlsContextOptions>;
   readonly #store: ListenerStore;
@@ -143,7 +146,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     const tls = new TlsServer({
       limits: this.#limits,
       context: () => this.#contexts.first,
-      onConnection: streamConnections((stream) => this.#connected(stream)),
+      onConnection: streamConnections((stream) => this.#connected(stream), this.#sockets.allowHalfOpen ?? false),
       onError: (error, { socket }) => this.#failed(error, socket),
       accepts: ({ remoteAddress }) => !this.#isBlocked(remoteAddress),
       onRefused: (raw) => this.#dropped(raw),

@@ -189,7 +189,7 @@ class DenoSocket implements RawSocket {
         if (length === null) {
           this.#readEnded = true;
           this.#events.end();
-          this.#closeIfEnded();
+          if (this.#writeEnded) this.#close();
           return;
         }
         this.#events.data(buffer.subarray(0, length));
@@ -199,6 +199,10 @@ class DenoSocket implements RawSocket {
     } catch (error) {
       this.#close(error as Error);
     }
+  }
+
+  get isSent(): boolean {
+    return !this.#writing && this.#ending === this.#writeEnded;
   }
 
   write(bytes: Uint8Array): boolean {
@@ -220,7 +224,7 @@ class DenoSocket implements RawSocket {
     this.#writing = false;
     if (this.#closed) return;
     if (this.#ending) this.#endWriting();
-    if (!this.#closed) this.#events.drain();
+    else this.#events.drain();
   }
 
   end(): void {
@@ -230,17 +234,17 @@ class DenoSocket implements RawSocket {
   }
 
   #endWriting(): void {
-    this.#writeEnded = true;
-    if (this.#readEnded) {
-      this.#close();
-      return;
-    }
+    // To close it sends the FIN as well.
+    if (this.#readEnded) this.#endedWriting();
     // Rejects if the other side has gone, and reading says that as well.
-    this.#connection.closeWrite().catch(() => {});
+    else this.#connection.closeWrite().catch(() => {}).then(() => this.#endedWriting());
   }
 
-  #closeIfEnded(): void {
-    if (this.#readEnded && this.#writeEnded) this.#close();
+  #endedWriting(): void {
+    if (this.#closed) return;
+    this.#writeEnded = true;
+    this.#events.drain();
+    if (this.#readEnded) this.#close();
   }
 
   destroy(): void {

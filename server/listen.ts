@@ -1,4 +1,5 @@
-import { readOptions } from "../ssl/options.ts";
+import { flag } from "../ssl/option_kinds.ts";
+import { type OptionKinds, pickOptions, readOptions } from "../ssl/options.ts";
 import { type Server, startServer } from "./server.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import type { ConnectionHandler, TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
@@ -9,6 +10,17 @@ export interface ListenHandlers extends TlsSocketHandlers {
   /** A connection is there, its handshake done. */
   open?(socket: TlsSocket): void;
 }
+
+/** The options of {@linkcode listen}. */
+export interface ListenServerOptions extends TlsServerOptions {
+  /**
+   * Whether a stream whose other side has ended stays until this side ends as well. If false, this side ends by itself
+   * when all was read. By default that depends on whether somebody listens for the stream's `end`: who does is to end it.
+   */
+  allowHalfOpen?: boolean;
+}
+
+const kinds: OptionKinds<ListenServerOptions> = { ...serverKinds, allowHalfOpen: flag };
 
 /**
  * Listens for TLS connections, on the runtime's own sockets. Sessions are kept in memory, or where `sessions` says.
@@ -40,10 +52,12 @@ export interface ListenHandlers extends TlsSocketHandlers {
  * ```
  */
 export async function listen(
-  options: TlsServerOptions,
+  options: ListenServerOptions,
   onConnection: ((socket: TlsDuplex) => void) | ListenHandlers,
 ): Promise<Server> {
-  return await listenSockets(options, handlerOf(onConnection));
+  const read = readOptions("listen()", kinds, options);
+  const handler = handlerOf(onConnection, read.allowHalfOpen);
+  return await startServer(pickOptions(serverKinds, read), { onConnection: handler, grace: 0 });
 }
 
 /** The same, with handlers of their own for each socket. */
@@ -51,10 +65,16 @@ export async function listenSockets(options: TlsServerOptions, onConnection: Con
   return await startServer(readOptions("listen()", serverKinds, options), { onConnection, grace: 0 });
 }
 
-function handlerOf(onConnection: ((socket: TlsDuplex) => void) | ListenHandlers): ConnectionHandler {
-  if (typeof onConnection === "function") return streamConnections(onConnection);
+function handlerOf(
+  onConnection: ((socket: TlsDuplex) => void) | ListenHandlers,
+  allowHalfOpen: boolean | undefined,
+): ConnectionHandler {
+  if (typeof onConnection === "function") return streamConnections(onConnection, allowHalfOpen);
   if (typeof onConnection !== "object" || onConnection === null) {
     throw new TypeError("Cannot listen without a handler of connections: give a function, or an object of handlers");
+  }
+  if (allowHalfOpen !== undefined) {
+    throw new TypeError("Cannot use allowHalfOpen with handlers: their sockets stay where they have `end`");
   }
   return (socket) => {
     onConnection.open?.(socket);

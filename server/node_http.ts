@@ -76,7 +76,7 @@ export const makeNodeHttp = async (
   const onConnection = streamConnections((stream) => {
     infos.set(stream.tls, new ServeInfo(stream.tls, factsOf(stream)));
     (stream.alpnProtocol === "h2" ? connections2 : connections1).take(stream);
-  });
+  }, true);
   return {
     onConnection,
     node: http1,

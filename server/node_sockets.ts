@@ -64,11 +64,21 @@ class NodeSocket implements RawSocket {
   #events!: RawSocketEvents;
   #closed = false;
   #isGathering = false;
+  /** Something that was written, or the FIN, is not with the system yet. */
+  #waits = false;
+  readonly #sent: (error?: Error | null) => void;
 
   constructor(socket: Socket) {
     this.#socket = socket;
     this.remoteAddress = socket.remoteAddress ?? "";
     this.remotePort = socket.remotePort ?? 0;
+    // One for all writes: Node calls it for several of them together.
+    this.#sent = (error) => {
+      if (error || !this.#waits || this.#closed || socket.writableLength > 0) return;
+      if (socket.writableEnded && !socket.writableFinished) return;
+      this.#waits = false;
+      this.#events.drain();
+    };
   }
 
   start(opened: (socket: RawSocket) => RawSocketEvents): void {
@@ -76,7 +86,6 @@ class NodeSocket implements RawSocket {
     let failure: Error | undefined;
     this.#socket
       .on("data", (bytes: Uint8Array) => events.data(bytes))
-      .on("drain", () => events.drain())
       .on("end", () => events.end())
       .on("error", (error) => failure = error)
       .on("close", () => this.#close(failure));
@@ -95,7 +104,15 @@ class NodeSocket implements RawSocket {
     if (bytes.length < large) this.#gather();
     else this.#letGo();
     // The socket keeps what it is given until the kernel has taken it. A Buffer's memory is not cleared before.
-    return this.#socket.write(Buffer.from(bytes));
+    const takesMore = this.#socket.write(Buffer.from(bytes), this.#sent);
+    // It had it all in this call.
+    if (this.#socket.writableLength === 0) return true;
+    this.#waits = true;
+    return takesMore;
+  }
+
+  get isSent(): boolean {
+    return !this.#waits;
   }
 
   /** Holds small writes until the events at hand are dealt with: each system call wakes the other side. */
@@ -113,7 +130,9 @@ class NodeSocket implements RawSocket {
   }
 
   end(): void {
-    this.#socket.end();
+    if (this.#closed || this.#socket.writableEnded) return;
+    this.#waits = true;
+    this.#socket.end(this.#sent);
   }
 
   destroy(): void {

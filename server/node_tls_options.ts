@@ -98,6 +98,11 @@ export interface NodeTlsServerOptions extends NodeTlsContextOptions, ConnectionL
   noDelay?: true;
   /** Addresses whose connections are closed at once: a BlockList of node:net. */
   blockList?: { check(address: string, family: "ipv4" | "ipv6"): boolean };
+  /**
+   * Whether streams whose other side has ended stay until this side ends as well; by default false. Without it this side
+   * ends by itself when all was read.
+   */
+  allowHalfOpen?: boolean;
 }
 
 const pem: OptionKind<Pem> = (value, name, of) => {
@@ -182,6 +187,7 @@ export const nodeServerKinds: OptionKinds<NodeTlsServerOptions> = {
     return value;
   }),
   blockList: orNull(withMethods("a BlockList of node:net", "check")),
+  allowHalfOpen: orNull(flag),
 };
 
 /** An option's name in node:tls, and its name here. */

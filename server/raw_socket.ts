@@ -9,6 +9,8 @@ export interface RawSocket {
    * `drain`; what was passed is sent all the same.
    */
   write(bytes: Uint8Array): boolean;
+  /** Whether the system has taken all that was passed to `write`, and the FIN if `end` was called. */
+  readonly isSent: boolean;
   /** Ends this side (FIN) after what was written. */
   end(): void;
   /** Closes at once. `close` follows. */
@@ -29,7 +31,7 @@ export interface RawSocketEvents {
   open(): void;
   /** Bytes came. They are the socket's: good for the time of the call. */
   data(bytes: Uint8Array): void;
-  /** More can be written. */
+  /** The system has taken all that was written, and the FIN, where it had not at once. More can be written. */
   drain(): void;
   /** The other side ended. */
   end(): void;

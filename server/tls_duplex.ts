@@ -1,14 +1,27 @@
 import { Buffer } from "node:buffer";
 import { clearTimeout, setTimeout } from "node:timers";
 import { NodeTlsSocket } from "./node_tls_socket.ts";
-import type { ConnectionHandler, TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
+import {
+  type ConnectionHandler,
+  joinTls,
+  type LowerSocket,
+  type TlsSocket,
+  type TlsSocketHandlers,
+} from "./tls_socket.ts";
 import { type WebStreams, webStreams } from "./web_streams.ts";
 
 /** What is encrypted at a time: seven records, which go out in one piece, and not more before a slow peer takes it. */
 const partLength = 7 * 16_384;
 
-/** What makes each connection a stream. For listen() and connect(). */
-export let streamConnections: (onStream: (stream: TlsDuplex) => void) => ConnectionHandler;
+/** For how long a stream may be left unread when the other side has ended, in milliseconds. */
+const unreadTimeout = 5000;
+
+/**
+ * What makes each connection a stream. For listen() and connect().
+ *
+ * @param allowHalfOpen whether this side goes on when the other one has ended; left out, where somebody listens for `end`
+ */
+export let streamConnections: (onStream: (stream: TlsDuplex) => void, allowHalfOpen?: boolean) => ConnectionHandler;
 
 /**
  * A TLS connection as a node:stream Duplex, which node:http, node:http2 and the frameworks on them accept as a
@@ -16,7 +29,11 @@ export let streamConnections: (onStream: (stream: TlsDuplex) => void) => Connect
  * when the connection is closed.
  *
  * It differs from a TLSSocket where that is safer: an `error` that nobody listens for does not end the process, as
- * clients can cause one at will; `listen`'s `onError` is told of it. The other side's end does not end this side.
+ * clients can cause one at will; `listen`'s `onError` is told of it.
+ *
+ * The other side's end ends this side too, once all was read and what was written is sent; `allowHalfOpen` says
+ * otherwise. A write's callback is called when the system has taken the bytes, and `finish` is emitted when it has taken
+ * all of them and the FIN: to destroy the stream then loses nothing.
  *
  * @see https://nodejs.org/api/tls.html#class-tlstlssocket
  *
@@ -32,17 +49,34 @@ export class TlsDuplex extends NodeTlsSocket {
   timeout = 0;
   #bytesRead = 0;
   #bytesWritten = 0;
-  #drained: ((error?: Error | null) => void) | undefined;
+  readonly #lower: LowerSocket;
+  readonly #endsItself: boolean;
+  /** What node:stream waits for: that a write, or the end, is with the system. */
+  #unsent: ((error?: Error | null) => void) | undefined;
+  readonly #sent: (error?: Error) => void;
+  /** How many bytes were given to be sent in one go. */
+  #inHand = 0;
+  #hasEnded = false;
+  #isOver = false;
   #idle: ReturnType<typeof setTimeout> | undefined;
+  #unread: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(tls: TlsSocket) {
-    super(tls, { allowHalfOpen: true });
+  private constructor(tls: TlsSocket, allowHalfOpen: boolean | undefined) {
+    super(tls, { allowHalfOpen: allowHalfOpen !== false });
+    this.#endsItself = allowHalfOpen === undefined;
+    this.#lower = joinTls(tls, this);
+    this.#sent = (error) => {
+      const unsent = this.#unsent;
+      this.#unsent = undefined;
+      this.#inHand = 0;
+      unsent?.(error);
+    };
     this.on("error", () => {});
   }
 
   static {
-    streamConnections = (onStream) => (socket) => {
-      const stream = new TlsDuplex(socket);
+    streamConnections = (onStream, allowHalfOpen) => (socket) => {
+      const stream = new TlsDuplex(socket, allowHalfOpen);
       onStream(stream);
       return stream.#handlers();
     };
@@ -56,10 +90,32 @@ export class TlsDuplex extends NodeTlsSocket {
         // A Buffer, which is what listeners of "data" expect.
         if (!this.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length))) socket.pause();
       },
-      drain: () => this.#goOn(),
-      end: () => void this.push(null),
-      close: (_socket, error) => void this.destroy(error),
+      end: () => this.#ended(),
+      close: (_socket, error) => this.#closed(error),
     };
+  }
+
+  #ended(): void {
+    this.#hasEnded = true;
+    if (this.#endsItself) {
+      // It is no listener any more when it is called.
+      this.prependOnceListener("end", () => this.allowHalfOpen = this.listenerCount("end") > 0);
+    }
+    this.push(null);
+    // Has `end` emitted also where nobody reads, if there is nothing to read.
+    this.read(0);
+    if (this.allowHalfOpen && !this.#endsItself || this.readableEnded || this.readableLength === 0) return;
+    this.#unread = setTimeout(() => {
+      if (this.readableFlowing !== null) return;
+      this.destroy(new Error(`Nobody read what the other side had sent in ${unreadTimeout} ms after its end`));
+    }, unreadTimeout).unref();
+  }
+
+  #closed(error = this.writableLength > 0 ? closedError() : undefined): void {
+    if (error || !this.#hasEnded || this.readableEnded) return void this.destroy(error);
+    // What came before the end is still to be read.
+    this.#isOver = true;
+    this.once("end", () => this.destroy());
   }
 
   /** How many bytes of plaintext have come. */
@@ -116,6 +172,16 @@ export class TlsDuplex extends NodeTlsSocket {
     return Reflect.apply(super.end, this, parameters);
   }
 
+  /**
+   * As a Writable's. Whoever goes on writing though `maxBufferedBytes` wait already, beside what is being sent, has the
+   * connection closed.
+   */
+  override write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+    const takesMore = super.write(chunk, encoding as BufferEncoding, callback as () => void);
+    if (!takesMore) this.#lower.holdToLimit(this.writableLength - this.#inHand);
+    return takesMore;
+  }
+
   /** For node:stream. */
   override _read(): void {
     this.tls.resume();
@@ -123,50 +189,54 @@ export class TlsDuplex extends NodeTlsSocket {
 
   /** For node:stream. */
   override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#send(parts([chunk]), done);
+    this.#send([chunk], done);
   }
 
   /** For node:stream: what was written in one go is sent in one record, if it is not much. */
   override _writev(chunks: { chunk: Uint8Array }[], done: (error?: Error | null) => void): void {
-    this.#send(parts(chunks.map(({ chunk }) => chunk)), done);
+    this.#send(chunks.map(({ chunk }) => chunk), done);
+  }
+
+  #send(chunks: readonly Uint8Array[], done: (error?: Error | null) => void): void {
+    this.#unsent = done;
+    this.#inHand = this.writableLength;
+    this.#sendParts(parts(chunks));
   }
 
   /** Sends part after part, each when the ones before it are gone, so that little is held however much is written. */
-  #send(rest: Iterator<Uint8Array>, done: (error?: Error | null) => void): void {
+  #sendParts(rest: Iterator<Uint8Array>): void {
     while (true) {
       this.#idle?.refresh();
       const { value: part } = rest.next();
-      if (!part) return done();
+      if (!part) return this.#lower.whenSent(this.#sent);
       this.#bytesWritten += part.length;
       try {
         if (this.tls.write(part)) continue;
       } catch (error) {
-        return done(error as Error);
+        return this.#sent(error as Error);
       }
-      if (this.tls.isClosed) done(closedError());
-      else this.#drained = (error) => error ? done(error) : this.#send(rest, done);
+      if (this.tls.isClosed) this.#sent(closedError());
+      // Else the end of the connection tells of it.
+      else if (this.#lower.takesData()) this.#lower.whenSent(() => this.#sendParts(rest));
       return;
     }
   }
 
-  #goOn(error?: Error): void {
-    const drained = this.#drained;
-    this.#drained = undefined;
-    drained?.(error);
-  }
-
   /** For node:stream. */
   override _final(done: (error?: Error | null) => void): void {
+    if (this.#isOver) return done();
+    this.#unsent = done;
     this.tls.end();
-    done();
+    this.#lower.whenSent(this.#sent);
   }
 
   /** For node:stream. */
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     clearTimeout(this.#idle);
+    clearTimeout(this.#unread);
     this.tls.destroy();
     // A write that waits for the peer would wait for ever.
-    if (this.#drained) this.#goOn(error ?? closedError());
+    this.#sent(error ?? closedError());
     done(error);
   }
 }

@@ -11,6 +11,7 @@ import { ignoredSocket, type RawListener, type RawSocket, type RawSocketEvents }
 import { emptyStats, type ServerStats } from "./server_stats.ts";
 import { socketsOfThisRuntime } from "./sockets.ts";
 import {
+  abandonTls,
   closingDeadlines,
   type ConnectionHandler,
   endTls,
@@ -181,7 +182,7 @@ export class TlsServer {
   async end(): Promise<void> {
     for (const socket of this.#sockets) endTls(socket);
     await this.empty(patience);
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets) abandonTls(socket);
     await this.empty(Infinity);
     clearInterval(this.#clock);
     this.#handshakes.close();

@@ -88,12 +88,38 @@ export function closingDeadlines(): Deadlines<TlsSocket> {
 
 let giveUp: (socket: TlsSocket) => void;
 
+/** A stream above a socket. */
+export interface UpperStream {
+  /** How many bytes wait in it, those that are being sent among them. */
+  readonly writableLength: number;
+}
+
+/** What a stream can ask of the socket below, beyond what everybody can. */
+export interface LowerSocket {
+  /** Whether what is written is sent. Not once it has failed, was closed, or was ended, by whomever. */
+  takesData(): boolean;
+  /**
+   * Calls back once when the system has taken all that was written, and the FIN after the end: now, or later. Not if the
+   * socket is closed before.
+   */
+  whenSent(callback: () => void): void;
+  /** Closes the connection if more bytes than may wait for the other side, with those that wait in the stream. */
+  holdToLimit(bytes: number): void;
+}
+
 const secret = Symbol("TlsSocket");
 
 /** Puts TLS on a raw socket. Answers what the raw socket is to call. For servers and connect(). */
 export let startTls: (raw: RawSocket, connection: SslConnection, owner: TlsSocketOwner) => RawSocketEvents;
-/** Ends a socket whose user did not ask for it, and may go on writing in vain. For servers. */
+/**
+ * Ends a socket whose user did not ask for it, and may go on writing in vain: when what a stream above it holds is sent.
+ * For servers.
+ */
 export let endTls: (socket: TlsSocket) => void;
+/** Closes a socket whose time is over. It is told if something that was written is lost by that. For servers. */
+export let abandonTls: (socket: TlsSocket) => void;
+/** Has a socket know of what waits above it. Answers how the stream asks and tells it. For TlsDuplex. */
+export let joinTls: (socket: TlsSocket, stream: UpperStream) => LowerSocket;
 /** When bytes last came or went, by the owner's clock. */
 export let lastActive: (socket: TlsSocket) => number;
 /** Puts an observer on a socket. From then on it alone says when the socket is active, by {@linkcode touch}. */
@@ -140,18 +166,33 @@ export class TlsSocket {
   #blocked = false;
   /** Plaintext that was encrypted and not yet passed to the raw socket, in bytes. */
   #pending = 0;
+  /** Bytes that the raw socket has, and the system has not. */
+  #inRaw = 0;
+  /** Plaintext was written that the system has not taken yet, or that will never go out. */
+  #owesData = false;
   #needsDrain = false;
   /** The user called end(). */
   #endCalled = false;
   /** This side ends, whoever wanted it. */
   #localEnded = false;
   /** All was handed to the raw socket, and the FIN after it. */
+  #finGiven = false;
+  /** And the system has taken it. */
   #finSent = false;
+  /** It is to end when nothing waits in the stream above any more. */
+  #leaving = false;
+  #stream: UpperStream | undefined;
+  #onSent: (() => void) | undefined;
   /** Bytes that came since the other side was last given time to end. */
   #uploaded = 0;
   #remoteEnded = false;
+  #saidGoodbye = false;
   #rawEnded = false;
+  /** The raw socket is closed, or will be at once. */
+  #rawIsOver = false;
   #failed = false;
+  /** The user called destroy(). */
+  #aborted = false;
   #closed = false;
   #error: Error | undefined;
 
@@ -172,10 +213,22 @@ export class TlsSocket {
         data: (bytes) => socket.#receive(bytes),
         drain: () => socket.#drained(),
         end: () => socket.#ended(),
-        close: (error) => socket.#close(error),
+        close: (error) => socket.#rawClosed(error),
       };
     };
-    endTls = (socket) => socket.#end();
+    endTls = (socket) => {
+      if (socket.#stream?.writableLength) socket.#leaving = true;
+      else socket.#end();
+    };
+    abandonTls = (socket) => socket.#abandon();
+    joinTls = (socket, stream) => {
+      socket.#stream = stream;
+      return {
+        takesData: () => !socket.#closed && !socket.#failed && !socket.#localEnded,
+        whenSent: (callback) => socket.#whenSent(callback),
+        holdToLimit: (bytes) => void socket.#holdToLimit(bytes),
+      };
+    };
     lastActive = (socket) => socket.#lastActive;
     observe = (socket, observer) => void (socket.#observer = observer);
     touch = (socket) => socket.#noteActivity();
@@ -188,7 +241,9 @@ export class TlsSocket {
     giveUp = (socket) => {
       // Where both have said goodbye only the FIN is missing.
       const error = new Error(`The other side did not end the connection in ${closingTimeout} ms`);
-      socket.destroy(socket.#remoteEnded ? undefined : error);
+      // A client that has not read all yet is not to blame the server for it.
+      if (socket.#paused && socket.#owner.role === "client") socket.#owner.closings.add(socket);
+      else socket.#abandon(socket.#remoteEnded ? undefined : error);
     };
   }
 
@@ -258,38 +313,69 @@ export class TlsSocket {
   }
 
   /**
+   * Whether the other side has said by TLS that it sends no more (close_notify). If it has ended and this is false, what
+   * it sent may have been cut off by somebody in between: take it for whole only if it says itself where it ends
+   * (RFC 8446, section 6.1). False as long as it has not ended.
+   */
+  get wasClosedCleanly(): boolean {
+    return this.#saidGoodbye;
+  }
+
+  /**
    * Encrypts and sends bytes, which are yours again when this returns.
    *
    * @returns false if much is waiting for a slow peer: better wait for `drain`. Also false, and nothing is sent, once
-   *   the socket is closed, has failed or was ended by the other side's end, and before its handshake is done
+   *   the socket is closed, has failed or was ended by the other side's end or the server's, and before its handshake is
+   *   done; `close` then tells of an error
    * @throws {Error} after `end()`
    */
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.#failed || !this.#established) return false;
     if (this.#endCalled) throw new Error("Cannot write to this socket: end() was called");
-    if (this.#localEnded) return false;
     const length = requireBytes("this plaintext", bytes);
-    if (this.#observer && !this.#observer.sent(bytes)) return true;
-    if (!this.#failing(() => this.#connection.write(bytes))) return false;
-    this.#pending += length;
-    if (this.#owner.traffic) this.#owner.traffic.bytesWritten += length;
-    this.#flush();
-    if (this.#pending > (this.#owner.maxBufferedBytes ?? Infinity)) {
-      this.#owner.onLimit?.("buffered bytes");
-      this.#blame(new Error(`The other side does not read: ${this.#pending} bytes wait for it`));
+    if (this.#localEnded) {
+      if (length > 0) this.#owesData = true;
       return false;
     }
+    if (this.#observer && !this.#observer.sent(bytes)) return true;
+    if (!this.#failing(() => this.#connection.write(bytes))) return false;
+    this.#wrote(length);
+    this.#flush();
+    if (!this.#holdToLimit(0)) return false;
     this.#needsDrain = this.#pending >= highWaterMark;
     return !this.#needsDrain && !this.#closed;
   }
 
+  #wrote(length: number): void {
+    this.#owesData = true;
+    this.#pending += length;
+    if (this.#owner.traffic) this.#owner.traffic.bytesWritten += length;
+  }
+
+  /** Ends a connection whose other side lets too much wait. False if it has. */
+  #holdToLimit(above: number): boolean {
+    const most = this.#owner.maxBufferedBytes ?? Infinity;
+    const waiting = this.#pending + above;
+    // What only the raw socket has is on its way.
+    if (waiting === 0 || waiting + this.#inRaw <= most || this.#closed) return true;
+    this.#owner.onLimit?.("buffered bytes");
+    this.#blame(new Error(`The other side does not read: ${waiting + this.#inRaw} bytes wait for it`));
+    return false;
+  }
+
   /**
    * Ends this side, after `bytes` if there are any: close_notify and FIN. The other side may still send, and is closed
-   * if it is silent for 5 s then. A client is closed as well if a server hears less than 16 KiB from it in 5 s.
+   * if it is silent for 5 s when all that was written has gone out. A client is closed as well if a server hears less
+   * than 16 KiB from it in 5 s. `close` tells of an error if something that was written could not be sent.
    */
   end(bytes?: Uint8Array): void {
-    if (this.#endCalled || this.#localEnded || this.#closed) return;
+    if (this.#endCalled || this.#closed) return;
     const copy = bytes && copyOf("this plaintext", bytes);
+    if (this.#localEnded) {
+      // What comes after the server's end goes nowhere.
+      if (copy?.length) this.#owesData = true;
+      return;
+    }
     this.#endCalled = true;
     this.#end(copy);
   }
@@ -305,12 +391,17 @@ export class TlsSocket {
     // Within a session callback no connection of its context can be used.
     whenUnwound(() => {
       if (this.#localEnded || this.#closed) return;
+      const isRefused = this.#atTheDoor;
+      this.#atTheDoor = false;
       try {
-        const ended = this.#failing(() => {
-          if (bytes) this.#connection.write(bytes);
-          this.#connection.shutdown();
-        });
-        if (ended) this.#finish();
+        if (bytes) {
+          if (!this.#failing(() => this.#connection.write(bytes))) return;
+          this.#wrote(bytes.length);
+        }
+        if (this.#failing(() => this.#connection.shutdown())) this.#finish();
+        if (!isRefused) return;
+        this.#letFlow();
+        this.#advance();
       } catch (error) {
         this.#report(error as Error);
         this.destroy(error as Error);
@@ -321,8 +412,15 @@ export class TlsSocket {
   /** Closes at once. What was written may be lost. */
   destroy(error?: Error): void {
     if (this.#closed) return;
+    this.#aborted = true;
+    this.#abandon(error);
+  }
+
+  /** Closes at once, though nobody wants what was written to be lost. */
+  #abandon(error?: Error): void {
+    if (this.#closed) return;
     this.#error ??= error;
-    this.#raw.destroy();
+    this.#closeRaw();
   }
 
   /** Stops `data` until `resume()`. The other side is held back. */
@@ -408,8 +506,9 @@ export class TlsSocket {
     if (!isThenable(answer)) return this.#letIn(answer as boolean);
     this.#atTheDoor = true;
     Promise.resolve(answer).then((admitted) => {
+      // Ended meanwhile: nobody was told of it, and nobody is now.
+      if (!this.#atTheDoor || this.#closed) return;
       this.#atTheDoor = false;
-      if (this.#closed) return;
       this.#letFlow();
       if (this.#letIn(admitted)) this.#advance();
     }, (error) => this.#blame(error));
@@ -453,6 +552,7 @@ export class TlsSocket {
         }
         if (bytes === undefined) break;
         if (bytes === null) {
+          this.#saidGoodbye = true;
           this.#endRemote();
           break;
         }
@@ -488,11 +588,9 @@ export class TlsSocket {
   #endRemote(): void {
     if (this.#remoteEnded || this.#closed || this.#failed) return;
     this.#remoteEnded = true;
-    const endedFirst = this.#localEnded;
     if (this.#handlers.end) this.#call(() => this.#handlers.end!(this));
     else this.#end();
-    // Both have said goodbye. What this side wrote is on its way, unless the socket still holds some of it.
-    if (endedFirst && !this.#holdsBack() && !this.#closed) this.#raw.destroy();
+    this.#closeIfOver();
   }
 
   /**
@@ -581,7 +679,9 @@ export class TlsSocket {
         if (length > 0) {
           this.#blocked = !this.#raw.write(buffer.subarray(0, length));
           if (!this.#blocked) this.#touch();
-          this.#pending = Math.max(0, this.#pending - length);
+          // Ciphertext is longer: as long as there may be more, something waits.
+          this.#pending = Math.max(1, this.#pending - length);
+          this.#inRaw = this.#raw.isSent ? 0 : this.#inRaw + length;
         }
         if (length < buffer.length) break;
       }
@@ -590,42 +690,94 @@ export class TlsSocket {
     }
     if (this.#blocked && (length === 0 || length === buffer.length)) return;
     this.#pending = 0;
-    // The time for the other side's end begins when nothing of this side's is on its way any more.
-    if (!this.#localEnded || this.#blocked || this.#closed || this.#finSent) return;
-    this.#finSent = true;
-    this.#owner.closings.add(this);
-    this.#raw.end();
+    if (this.#localEnded && !this.#blocked && !this.#finGiven && !this.#closed) {
+      this.#finGiven = true;
+      this.#raw.end();
+    }
+    this.#settle();
   }
 
-  /** Whether there may be ciphertext that cannot go out yet. */
-  #holdsBack(): boolean {
-    return this.#blocked || this.#connection.isHeld;
-  }
-
+  /** The raw socket is rid of all that it had. */
   #drained(): void {
-    this.#blocked = false;
+    if (this.#closed) return;
+    this.#inRaw = 0;
     this.#touch();
     this.#observer?.drained();
-    this.#sendOn();
+    // Else there is nothing that waits for its turn.
+    const isMore = this.#blocked;
+    this.#blocked = false;
+    if (this.#pending === 0) this.#owesData = false;
+    if (isMore) this.#sendOn();
+    else this.#settle();
   }
 
-  /** Sends what had to wait, and does what had to wait for that. */
+  /** Sends what had to wait. */
   #sendOn(): void {
     if (this.#closed) return;
     this.#flush();
-    if (this.#needsDrain && this.#pending === 0) {
-      this.#needsDrain = false;
-      if (this.#handlers.drain) this.#call(() => this.#handlers.drain!(this));
+    if (this.#closed || !this.#needsDrain || this.#pending > 0) return;
+    this.#needsDrain = false;
+    if (this.#handlers.drain) this.#call(() => this.#handlers.drain!(this));
+  }
+
+  /** Whether the system has taken all that was written, and the FIN after the end. */
+  #isSent(): boolean {
+    if (this.#blocked || this.#pending > 0 || this.#connection.isHeld || !this.#raw.isSent) return false;
+    return this.#finGiven || !(this.#localEnded || this.#endCalled);
+  }
+
+  /** Does what had to wait until all is with the system. */
+  #settle(): void {
+    if (this.#closed || !this.#isSent()) return;
+    this.#owesData = false;
+    if (this.#finGiven && !this.#finSent) {
+      this.#finSent = true;
+      // The time for the other side's end begins when nothing of this side's is on its way any more.
+      if (!this.#failed && !this.#remoteEnded) this.#owner.closings.add(this);
     }
-    if (this.#closed || this.#holdsBack()) return;
-    if (this.#localEnded && (this.#remoteEnded || (this.#failed && this.#rawEnded))) this.#raw.destroy();
+    this.#tellSent();
+    this.#closeIfOver();
+  }
+
+  #whenSent(callback: () => void): void {
+    this.#onSent = callback;
+    if (!this.#closed && !this.#failed && this.#isSent()) this.#tellSent();
+  }
+
+  #tellSent(): void {
+    const onSent = this.#onSent;
+    if (onSent && !this.#failed) {
+      this.#onSent = undefined;
+      onSent();
+    }
+    if (this.#leaving && !this.#stream!.writableLength) this.#end();
+  }
+
+  /** Closes what both sides have ended, once all of this side's is with the system. */
+  #closeIfOver(): void {
+    if (this.#closed || !this.#finSent) return;
+    if (this.#remoteEnded || (this.#failed && this.#rawEnded)) this.#closeRaw();
+  }
+
+  #closeRaw(): void {
+    const isOver = this.#rawIsOver;
+    this.#rawIsOver = true;
+    if (isOver) this.#close();
+    else this.#raw.destroy();
+  }
+
+  #rawClosed(error?: Error): void {
+    // What came before the end is still to be read by whoever has paused.
+    const isUnread = this.#paused && this.#rawEnded && !this.#remoteEnded;
+    if (this.#rawIsOver || error || !isUnread || this.#failed || this.#owesData) return this.#close(error);
+    this.#rawIsOver = true;
   }
 
   /** The raw socket's other side ended. */
   #ended(): void {
     if (this.#closed) return;
     this.#rawEnded = true;
-    if (this.#failed) this.#raw.destroy();
+    if (this.#failed) this.#closeIfOver();
     else if (this.#atTheDoor) return;
     else if (this.#established) this.#deliver();
     else this.#fail(goneError());
@@ -650,7 +802,7 @@ export class TlsSocket {
     this.#flush();
     if (this.#closed) return;
     // Nothing can be flushed from a connection that was disposed in a callback.
-    if (this.#connection.isReleased || (this.#rawEnded && !this.#holdsBack())) this.#raw.destroy();
+    if (this.#connection.isReleased) this.#closeRaw();
   }
 
   #close(error?: Error): void {
@@ -658,8 +810,11 @@ export class TlsSocket {
     this.#closed = true;
     this.#owner.handshakes.delete(this);
     this.#owner.closings.delete(this);
-    // A reset after both sides said goodbye is no error.
-    if (!(this.#localEnded && this.#remoteEnded)) this.#error ??= error;
+    // A reset after both sides said goodbye is no error, if nothing is lost by it.
+    if (!(this.#localEnded && this.#remoteEnded) || this.#owesData) this.#error ??= error;
+    if (this.#owesData && !this.#aborted) {
+      this.#error ??= new Error("The connection was closed before all that was written could be sent");
+    }
     if (!this.#established && !this.#failed && !this.#localEnded) {
       this.#report(this.#error ?? goneError());
     }
@@ -675,8 +830,11 @@ export class TlsSocket {
       this.#report(error as Error);
     }
     // Never from within destroy(), and not before onConnection has answered.
+    const isWhole = this.#localEnded && this.#remoteEnded && !this.#error;
     queueMicrotask(() => {
       this.#observer?.closed();
+      // The other side did not wait for this one's goodbye, and all that was before it is sent.
+      if (isWhole) this.#onSent?.();
       if (this.#established && this.#handlers.close) this.#call(() => this.#handlers.close!(this, this.#error));
       this.#owner.onClose(this);
     });

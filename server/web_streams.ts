@@ -17,6 +17,8 @@ const highWaterMark = 64 * 1024;
  * a cancelled reader do.
  */
 export function webStreams(stream: Duplex): WebStreams {
+  // Each of the two ends by itself.
+  stream.allowHalfOpen = true;
   let readable!: ReadableStreamDefaultController<Uint8Array> | undefined;
   let writable!: WritableStreamDefaultController | undefined;
   const streams = {

@@ -178,6 +178,8 @@ export const echo: ConnectionHandler = () => ({
 export class Client {
   readonly context: SslContext;
   readonly sessions: Session[] = [];
+  /** A ticket may come later than the end of the test, and nobody would dispose of its session. */
+  #isDisposed = false;
 
   constructor(options: SslContextOptions & { version?: ProtocolVersion } = {}) {
     const { version, ...rest } = options;
@@ -187,7 +189,7 @@ export class Client {
       ...(version && { minVersion: version, maxVersion: version }),
       ...rest,
     });
-    this.context.setNewSessionCallback((_connection, session) => this.sessions.push(session) > 0);
+    this.context.setNewSessionCallback((_connection, session) => !this.#isDisposed && this.sessions.push(session) > 0);
   }
 
   /** Connects, with a copy of the session if there is one. */
@@ -211,6 +213,12 @@ export class Client {
     );
   }
 
+  /** Connects, for a stream. */
+  async stream(port: number, options: Partial<ConnectOptions> = {}): Promise<TlsDuplex> {
+    const where = { context: this.context, hostname: "127.0.0.1", serverName: "localhost", port };
+    return await within(connect({ ...where, ...options }), "a connection");
+  }
+
   /** One connection to a server that echoes: says something, hears it, and ends. */
   async visit(port: number, session?: Session): Promise<{ resumed: boolean; protocol: ProtocolVersion }> {
     const recording = new Recording();
@@ -225,6 +233,7 @@ export class Client {
   }
 
   [Symbol.dispose](): void {
+    this.#isDisposed = true;
     for (const session of this.sessions) session.dispose();
     this.context.dispose();
   }
