@@ -400,9 +400,9 @@ describe("createServer()", () => {
       assertThrows(() => createServer({ cert: "nonsense", key: pem.key }), Error);
       assertThrows(() => createServer({ key: pem.key }), TypeError, "cert");
       assertThrows(
-        () => createServer({ ...pem, SNICallback: () => {} } as NodeTlsServerOptions),
+        () => createServer({ ...pem, pskCallback: () => {} } as NodeTlsServerOptions),
         TypeError,
-        "SNICallback",
+        "pskCallback",
       );
     }),
   );
