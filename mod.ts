@@ -37,7 +37,7 @@ export { ReleasedError, SessionReleasedError } from "./ssl/released_error.ts";
 export { type Credentials, selfSigned } from "./ssl/self_signed.ts";
 export { Session } from "./ssl/session.ts";
 export { type KeyvInstance, KeyvStore } from "./cache/keyv_store.ts";
-export { MemoryStore } from "./cache/memory_store.ts";
+export { MemoryStore, type MemoryStoreOptions } from "./cache/memory_store.ts";
 export { type RedisCommand, RedisStore, type RedisStoreOptions } from "./cache/redis_store.ts";
 export { SessionCache } from "./cache/session_cache.ts";
 export type { LatencyHistogram } from "./cache/histogram.ts";
@@ -51,7 +51,7 @@ export type {
 } from "./cache/session_cache_options.ts";
 export type { MaybePromise, SessionStore, StoreLookup } from "./cache/session_store.ts";
 export { SessionStoreError, type StoreOperation } from "./cache/session_store_error.ts";
-export { SqliteStore } from "./cache/sqlite_store.ts";
+export { SqliteStore, type SqliteStoreOptions } from "./cache/sqlite_store.ts";
 export { type NearStore, TieredStore, type TieredStoreOptions } from "./cache/tiered_store.ts";
 export type { ClientContextOptions } from "./server/client_contexts.ts";
 export { ClientSessions } from "./server/client_sessions.ts";

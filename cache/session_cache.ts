@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers";
 import { copyOf } from "../ssl/bytes.ts";
 import { whenUnwound } from "../ssl/calls.ts";
 import type { RemovalReason } from "../ssl/callback_types.ts";
@@ -187,7 +188,13 @@ export class SessionCache {
     const filter = this.#revocations.begin(matches);
     try {
       await this.#writes.settled();
+      let began = performance.now();
       for await (const [key, value] of this.#stored()) {
+        if (performance.now() - began > longestStretch) {
+          // A store that answers at once would have the loop stand still for all that it keeps.
+          await new Promise((resolve) => setImmediate(resolve));
+          began = performance.now();
+        }
         const id = this.#look(key, value, (session) => matches(session) ? session.id : undefined);
         if (!id) continue;
         try {
@@ -399,3 +406,6 @@ export class SessionCache {
     return written;
   }
 }
+
+/** For how long sessions are looked at before something else may run, in milliseconds. */
+const longestStretch = 10;

@@ -10,6 +10,8 @@ export interface NearStore {
   put(key: string, value: Uint8Array, expiresAt: Date): void;
   /** Deletes the value under the key, if there is one. */
   delete(key: string): void;
+  /** All that it keeps, if it can list it. */
+  entries?(): Iterable<[key: string, value: Uint8Array]>;
   /** Whether values leave this process's memory. */
   readonly isShared?: boolean;
 }
@@ -64,7 +66,7 @@ const kinds: OptionKinds<TieredStoreOptions> = {
 export class TieredStore implements SessionStore {
   /** The value under the key, deleted in the far store in the same step. There if the far store has it. */
   readonly take?: (key: string, lookup?: StoreLookup) => MaybePromise<Uint8Array | undefined>;
-  /** All that the far store keeps. There if the far store can list it. */
+  /** All that the far store keeps, then what only the near one has. There if the far store can list it. */
   readonly entries?: NonNullable<SessionStore["entries"]>;
   /** Whether values leave this process's memory: whether they do from one of the two stores. */
   readonly isShared: boolean;
@@ -95,7 +97,7 @@ export class TieredStore implements SessionStore {
     this.#negativeTtl = negativeTtl;
     this.#maxNegatives = maxNegatives;
     this.isShared = Boolean(near.isShared || far.isShared);
-    if (far.entries) this.entries = () => far.entries!();
+    if (far.entries) this.entries = () => this.#entries();
     if (far.take) this.take = (key, lookup) => this.#take(key, lookup);
   }
 
@@ -127,6 +129,14 @@ export class TieredStore implements SessionStore {
     const forget = () => this.#forgetNear(key);
     forget();
     return settled(() => this.#far.delete(key), forget, forget);
+  }
+
+  /** What the far store has let go of, or did not take, is answered here all the same. */
+  #entries(): ReturnType<NonNullable<SessionStore["entries"]>> {
+    // Before the far store is asked, for what comes meanwhile is in both.
+    const near = new Map(this.#near.entries?.());
+    const far = this.#far.entries!();
+    return near.size === 0 ? far : both(near, far);
   }
 
   #take(key: string, lookup?: StoreLookup): MaybePromise<Uint8Array | undefined> {
@@ -179,6 +189,17 @@ export class TieredStore implements SessionStore {
     if (this.#negatives.size >= this.#maxNegatives) this.#negatives.delete(this.#negatives.keys().next().value!);
     this.#negatives.set(key, performance.now() + this.#negativeTtl);
   }
+}
+
+async function* both(
+  near: Map<string, Uint8Array>,
+  far: ReturnType<NonNullable<SessionStore["entries"]>>,
+): AsyncGenerator<[key: string, value: Uint8Array]> {
+  for await (const entry of far) {
+    near.delete(entry[0]);
+    yield entry;
+  }
+  yield* near;
 }
 
 /** Asks for a value and looks at what comes of it, at once or when the Promise settles. Answers what was answered. */

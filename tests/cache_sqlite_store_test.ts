@@ -1,24 +1,15 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { SqliteStore } from "../cache/sqlite_store.ts";
+import { query } from "./sqlite_support.ts";
 import { TemporaryFolder } from "./server_support.ts";
 
 const value = new Uint8Array([1, 2, 3]);
 const later = () => new Date(Date.now() + 60_000);
 const past = () => new Date(Date.now() - 60_000);
-
-/** What another program sees in the file. */
-function query(file: string, sql: string): Record<string, unknown>[] {
-  const database = new DatabaseSync(file);
-  try {
-    return database.prepare(sql).all().map((row) => ({ ...row }));
-  } finally {
-    database.close();
-  }
-}
 
 const unix = { ignore: process.platform === "win32" };
 
@@ -29,15 +20,6 @@ describe("SqliteStore's file", () => {
     using store = new SqliteStore(file);
     store.put("aa", value, later());
     for (const path of [file, `${file}-wal`, `${file}-shm`]) assertEquals(statSync(path).mode & 0o777, 0o600, path);
-  });
-
-  it("keeps the rights that its owner has given it", unix, () => {
-    using folder = new TemporaryFolder();
-    const file = folder.file("sessions.db");
-    new SqliteStore(file).close();
-    chmodSync(file, 0o640);
-    new SqliteStore(file).close();
-    assertEquals(statSync(file).mode & 0o777, 0o640);
   });
 
   it("is in write-ahead mode", () => {
