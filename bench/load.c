@@ -90,14 +90,19 @@ static void visit(struct worker *worker) {
     SSL_set_session(ssl, copy);
     SSL_SESSION_free(copy);
   }
-  char answer[4096];
-  int length, total = 0;
+  char answer[4096], start[12];
+  size_t known = 0; /* of the start: it may come in several records */
+  int length;
   if (SSL_connect(ssl) != 1) {
     fail(worker, "the handshake failed");
   } else {
     SSL_write(ssl, request, sizeof request - 1);
-    while ((length = SSL_read(ssl, answer, sizeof answer)) > 0) total += length;
-    if (total < 12 || memcmp(answer, "HTTP/1.1 200", 12) != 0) {
+    while ((length = SSL_read(ssl, answer, sizeof answer)) > 0) {
+      size_t missing = sizeof start - known, more = (size_t)length < missing ? (size_t)length : missing;
+      memcpy(start + known, answer, more);
+      known += more;
+    }
+    if (known < sizeof start || memcmp(start, "HTTP/1.1 200", sizeof start) != 0) {
       fail(worker, "no answer");
     } else {
       worker->connections++;
