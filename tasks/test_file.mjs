@@ -6,7 +6,7 @@ import process from "node:process";
 import { countJunit } from "./junit.mjs";
 import { root } from "./runtimes.mjs";
 
-const limitSeconds = 300;
+const testSeconds = 300;
 
 const commands = {
   // Types are checked by `npm run check`.
@@ -53,7 +53,7 @@ export async function runTestFile(runtime, file, { folder, environment }) {
 
 /** What is wrong with a run besides tests that failed, if anything. */
 function problemOf({ code, signal, timedOut, counts }) {
-  if (timedOut) return `it did not end within ${limitSeconds} seconds and was killed`;
+  if (timedOut) return `it did not end within ${testSeconds} seconds and was killed`;
   if (signal) return `the process died of ${signal}`;
   if (!counts) return `the process ended with exit code ${code} and left no report`;
   if (counts.passed + counts.failed + counts.skipped === 0) return `no test ran (exit code ${code})`;
@@ -66,7 +66,7 @@ export function startRuntime({ path, through }, parameters, options) {
 }
 
 /** Runs a program to its end, or the time limit's, and collects what it writes. */
-function spawnCaptured(program, parameters, { environment }) {
+function spawnCaptured(program, parameters, { environment, limitSeconds = testSeconds }) {
   return new Promise((resolve) => {
     // A process group, so that what a test has started ends with it.
     const groups = process.platform !== "win32";
