@@ -1,10 +1,11 @@
 // `npm test [filter…] [--runtime deno|bun|node24|node26]… [--jobs N]`: every tests/*_test.ts on every runtime, as many
 // files at once as there are cores.
 //
-// `--through PROGRAM` starts each runtime by another program, such as one that .ci/openssl-versions makes.
+// `--through PROGRAM` starts each runtime by another program, such as one that .ci/openssl-versions makes. `--report FILE`
+// writes the table down as JSON.
 //
 // Each file runs in a process of its own: a crash of libssl takes the whole process, and must not take other results.
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
@@ -12,7 +13,7 @@ import { findRuntime, root, runtimeNames, runtimeVariables } from "./runtimes.mj
 import { setUpOrExit } from "./setup.mjs";
 import { runTestFile, startRuntime } from "./test_file.mjs";
 
-const { filters, names, through, jobs } = parseArguments(process.argv.slice(2));
+const { filters, names, through, jobs, report } = parseArguments(process.argv.slice(2));
 await setUpOrExit();
 
 const files = readdirSync(join(root, "tests"))
@@ -20,9 +21,10 @@ const files = readdirSync(join(root, "tests"))
   .sort()
   .map((name) => `tests/${name}`);
 const folder = mkdtempSync(join(tmpdir(), "openssl-sessions-test-"));
+const runtimePaths = through ? wrapped(runtimeVariables()) : runtimeVariables();
 const environment = {
   ...process.env,
-  ...runtimeVariables(),
+  ...runtimePaths,
   NO_COLOR: "1",
   DENO_NO_UPDATE_CHECK: "1",
   BUN_ENABLE_CRASH_REPORTING: "0",
@@ -40,6 +42,7 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 printTable();
+if (report) writeFileSync(report, JSON.stringify(rows.map(({ runtime: _, ...row }) => row)));
 for (const line of leftOut) console.log(line);
 console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
 process.exitCode = sum("failed") > 0 ? 1 : 0;
@@ -48,19 +51,32 @@ function parseArguments(parameters) {
   const filters = [];
   const names = [];
   let through;
+  let report;
   let jobs = availableParallelism();
   for (let index = 0; index < parameters.length; index++) {
     const parameter = parameters[index];
     if (!parameter.startsWith("-")) filters.push(basename(parameter));
     else if (parameter === "--runtime" && runtimeNames.includes(parameters[index + 1])) names.push(parameters[++index]);
     else if (parameter === "--through" && parameters[index + 1]) through = parameters[++index];
+    else if (parameter === "--report" && parameters[index + 1]) report = parameters[++index];
     else if (parameter === "--jobs" && Number(parameters[index + 1]) >= 1) jobs = Number(parameters[++index]);
     else {
       console.error(`Usage: npm test -- [part of a file name]… [--runtime ${runtimeNames.join("|")}]… [--jobs N]`);
       process.exit(2);
     }
   }
-  return { filters, names: names.length > 0 ? names : runtimeNames, through, jobs };
+  return { filters, names: names.length > 0 ? names : runtimeNames, through, jobs, report };
+}
+
+/** The runtimes that tests start themselves: by programs that start them by the other one. */
+function wrapped(variables) {
+  return Object.fromEntries(
+    Object.entries(variables).map(([name, path]) => {
+      const wrapper = join(folder, name);
+      writeFileSync(wrapper, `#!/bin/sh\nexec "${through}" "${path}" "$@"\n`, { mode: 0o755 });
+      return [name, wrapper];
+    }),
+  );
 }
 
 /** A runtime's row of the table. Without `runtime` where nothing can run on it, which counts as a failure. */
@@ -81,13 +97,20 @@ async function findRow(name) {
   return row;
 }
 
+/** Tests that start their own runtime once more must know how it was started, which a process that a loader has started cannot tell. */
+function environmentOf({ name, through }) {
+  return through
+    ? { ...environment, OPENSSL_SESSIONS_SELF: runtimePaths[`OPENSSL_SESSIONS_${name.toUpperCase()}`] }
+    : environment;
+}
+
 /** Runs all of it, so many at once, in order. */
 async function runAll(tests) {
   const waiting = tests.values();
   let done = 0;
   await Promise.all(Array.from({ length: jobs }, async () => {
     for (const { row, file } of waiting) {
-      const result = await runTestFile(row.runtime, file, { folder, environment });
+      const result = await runTestFile(row.runtime, file, { folder, environment: environmentOf(row.runtime) });
       for (const what of ["passed", "failed", "skipped", "seconds"]) row[what] += result[what];
       for (const line of result.leftOut) leftOut.add(line);
       printResult(row, file, result, `${String(++done).padStart(String(tests.length).length)}/${tests.length}`);

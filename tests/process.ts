@@ -1,7 +1,7 @@
 /** Other processes: this same runtime again, and the openssl command. */
 
 import { execFile, execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -32,7 +32,12 @@ export function runSelf(
     const flags = "Deno" in globalThis ? ["run", "--quiet", "--no-check", "--no-prompt", ...permissions] : [];
     // In a script: Deno's execFile() would change the parameters of what it takes for Deno itself.
     const script = join(folder, "child.sh");
-    writeFileSync(script, `exec ${[...thisProgram(), ...flags, file].map((word) => `'${word}'`).join(" ")}\n`);
+    writeFileSync(
+      script,
+      `exec ${
+        [process.env.OPENSSL_SESSIONS_SELF ?? process.execPath, ...flags, file].map((word) => `'${word}'`).join(" ")
+      }\n`,
+    );
     const [program, parameters] = process.platform === "win32"
       ? [process.execPath, [...flags, file]]
       : ["/bin/sh", [script]];
@@ -44,13 +49,6 @@ export function runSelf(
       });
     });
   });
-}
-
-/** How this process was started, without what it was given: by a loader of its own, where that is not the system's. */
-function thisProgram(): string[] {
-  if (!/\/ld-linux[^/]*$/.test(process.execPath)) return [process.execPath];
-  const [loader, option, libraries, program] = readFileSync("/proc/self/cmdline", "utf8").split("\0");
-  return [loader!, option!, libraries!, program!];
 }
 
 /** Where the library's modules are, for the text of a child. */

@@ -68,7 +68,8 @@ export interface Runtime {
 /** The runtime that runs this test. */
 export function ownRuntime(): Runtime {
   const args = thisRuntime === "deno" ? ["run", "-A", "--no-prompt", "--node-modules-dir=manual"] : [];
-  return { name: thisRuntime, command: process.execPath, args };
+  // Where a loader of its own has started this, the path is the loader's.
+  return { name: thisRuntime, command: process.env.OPENSSL_SESSIONS_SELF ?? process.execPath, args };
 }
 
 /** One of `deno`, `bun`, `node24` and `node26`: where the environment says, or where npm has put it. */

@@ -53,6 +53,20 @@ export class FuzzClient {
     await closed;
   }
 
+  /** Goes without a word of goodbye, in the middle of the handshake or after it; with a reset or without. */
+  async leave(how: "abort" | "reset"): Promise<void> {
+    const socket = await this.#dial();
+    const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
+    await this.#shakeHands(how === "abort" ? this.#random.below(3) : 8, -1);
+    if (how === "reset") {
+      this.#say(Buffer.from("GET / HTTP/1.1\r\n"));
+      socket.resetAndDestroy();
+    } else {
+      socket.destroy();
+    }
+    await closed;
+  }
+
   /** Asks for something as it should be asked, and answers the first line that comes. */
   async behave(): Promise<string> {
     const socket = await this.#dial();

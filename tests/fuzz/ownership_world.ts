@@ -1,4 +1,4 @@
-import { Session, SessionCacheMode, SslConnection, SslContext, SslOption } from "../../mod.ts";
+import { type Session, SessionCacheMode, SslConnection, SslContext, SslOption } from "../../mod.ts";
 import { contextPointer } from "../../ssl/context.ts";
 import { credentials } from "../support.ts";
 import { scriptCallbacks } from "./ownership_callbacks.ts";
