@@ -8,8 +8,17 @@ import { setUpOrExit } from "./setup.mjs";
 await setUpOrExit();
 const tsc = join(installed, "typescript", "bin", "tsc");
 const steps = [
-  ["deno check", findRuntime("deno").path, ["check", "--quiet", "--node-modules-dir=manual"]],
-  ["tsc, with the types of Node and Bun", findRuntime("node26").path, [tsc, "--noEmit", "--types", "node,bun"]],
+  ["deno check", findRuntime("deno").path, [
+    "check",
+    "--quiet",
+    "--node-modules-dir=manual",
+  ]],
+  ["tsc, with the types of Node and Bun", findRuntime("node26").path, [
+    tsc,
+    "--noEmit",
+    "--types",
+    "node,bun",
+  ]],
 ];
 for (const [title, program, parameters] of steps) {
   console.log(title);

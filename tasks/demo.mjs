@@ -7,7 +7,13 @@ import { setUpOrExit } from "./setup.mjs";
 await setUpOrExit();
 try {
   const deno = findRuntime("deno");
-  const parameters = ["run", "-A", "--no-prompt", "examples/demo.ts", ...process.argv.slice(2)];
+  const parameters = [
+    "run",
+    "-A",
+    "--no-prompt",
+    "examples/demo.ts",
+    ...process.argv.slice(2),
+  ];
   process.exitCode = await run(deno.path, parameters, runtimeVariables());
 } catch (error) {
   console.error(error.message);

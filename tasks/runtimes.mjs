@@ -37,13 +37,40 @@ export function findRuntime(name) {
       `Cannot find ${name} at ${path}. Run "npm run setup"; if it is still missing, tasks/package.json has no ${name} for ${platform}`,
     );
   }
-  const { status, signal, stdout, stderr, error } = spawnSync(path, ["--version"], { encoding: "utf8" });
+  const { status, signal, stdout, stderr, error } = spawnSync(path, [
+    "--version",
+  ], { encoding: "utf8" });
   const version = /\d+\.\d+\.\d+/.exec(stdout ?? "")?.[0];
   if (status !== 0 || !version) {
-    const reason = error?.message ?? (stderr.trim() || signal || `exit code ${status}`);
+    const reason = error?.message ??
+      (stderr.trim() || signal || `exit code ${status}`);
     throw new Error(`Cannot start ${name} at ${path}: ${reason}`);
   }
-  return { name, title: `${name[0].toUpperCase()}${name.slice(1).replace(/\d+$/, "")} ${version}`, path, version };
+  return {
+    name,
+    title: `${name[0].toUpperCase()}${
+      name.slice(1).replace(/\d+$/, "")
+    } ${version}`,
+    path,
+    version,
+  };
+}
+
+/** What goes before a program of tests/, and may collect garbage when it likes. */
+export function programFlags(name) {
+  if (name === "deno") {
+    return [
+      "run",
+      "-A",
+      "--no-prompt",
+      "--no-check",
+      "--node-modules-dir=manual",
+      "--v8-flags=--expose-gc",
+    ];
+  }
+  return name === "bun"
+    ? []
+    : ["--expose-gc", "--import", "./tests/std/register.mjs"];
 }
 
 /** Where each runtime is, as environment variables for the programs that start others: OPENSSL_SESSIONS_DENO and so on. */
@@ -51,7 +78,8 @@ export function runtimeVariables() {
   const variables = {};
   for (const name of runtimeNames) {
     try {
-      variables[`OPENSSL_SESSIONS_${name.toUpperCase()}`] = findRuntime(name).path;
+      variables[`OPENSSL_SESSIONS_${name.toUpperCase()}`] =
+        findRuntime(name).path;
     } catch {
       // Whoever needs it says so.
     }

@@ -38,7 +38,9 @@ export async function setUp() {
 
 function wanted() {
   const hash = createHash("sha256");
-  for (const name of ["package.json", "package-lock.json"]) hash.update(readFileSync(join(folder, name)));
+  for (const name of ["package.json", "package-lock.json"]) {
+    hash.update(readFileSync(join(folder, name)));
+  }
   return hash.digest("hex");
 }
 
@@ -61,15 +63,27 @@ function isLinked() {
 async function install() {
   const started = Date.now();
   const seconds = () => `${Math.round((Date.now() - started) / 1000)} s`;
-  const label = "Installing npm packages (Deno, Bun, Node 24, Node 26 among them)";
+  const label =
+    "Installing npm packages (Deno, Bun, Node 24, Node 26 among them)";
   const terminal = process.stdout.isTTY;
   process.stdout.write(`${label} …${terminal ? "" : "\n"}`);
-  const ticker = terminal && setInterval(() => process.stdout.write(`\r${label} … ${seconds()}`), 1000);
+  const ticker = terminal &&
+    setInterval(() => process.stdout.write(`\r${label} … ${seconds()}`), 1000);
   // koffi alone has an install script, which builds what its binary packages have already. No program is linked into .bin: npm run would take its "node" for the one that is here.
-  const { code, output } = await npm(["ci", "--ignore-scripts", "--no-bin-links", "--no-audit", "--no-fund"]);
+  const { code, output } = await npm([
+    "ci",
+    "--ignore-scripts",
+    "--no-bin-links",
+    "--no-audit",
+    "--no-fund",
+  ]);
   clearInterval(ticker);
   if (terminal) process.stdout.write("\r\x1b[K");
-  if (code !== 0) throw new Error(`Cannot install the npm packages: "npm ci" ended with ${code}\n${output.trimEnd()}`);
+  if (code !== 0) {
+    throw new Error(
+      `Cannot install the npm packages: "npm ci" ended with ${code}\n${output.trimEnd()}`,
+    );
+  }
   console.log(`${terminal ? label : "Installed npm packages"}: ${seconds()}`);
   writeFileSync(stamp, wanted());
 }
@@ -89,7 +103,8 @@ function putLink() {
 /** Runs npm: the one that started this, if it did, else the one on the path. */
 function npm(parameters) {
   const path = process.env.npm_execpath;
-  const own = path?.endsWith("npm-cli.js") && existsSync(path) && !("Deno" in globalThis);
+  const own = path?.endsWith("npm-cli.js") && existsSync(path) &&
+    !("Deno" in globalThis);
   const [program, first] = own ? [process.execPath, [path]] : ["npm", []];
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...first, ...parameters], {
@@ -98,15 +113,22 @@ function npm(parameters) {
       shell: !own && process.platform === "win32", // npm is a .cmd there
     });
     let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (part) => output += part);
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (part) => output += part);
+    }
     child.on("error", (cause) => {
       reject(
         cause.code === "ENOENT"
-          ? new Error("Cannot find npm, which installs what the tests and the demo run on. Install Node (it has npm)")
+          ? new Error(
+            "Cannot find npm, which installs what the tests and the demo run on. Install Node (it has npm)",
+          )
           : cause,
       );
     });
-    child.on("close", (code, signal) => resolve({ code: signal ?? code, output }));
+    child.on(
+      "close",
+      (code, signal) => resolve({ code: signal ?? code, output }),
+    );
   });
 }
 
@@ -120,4 +142,6 @@ export async function setUpOrExit() {
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await setUpOrExit();
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  await setUpOrExit();
+}

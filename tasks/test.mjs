@@ -9,15 +9,25 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
-import { findRuntime, root, runtimeNames, runtimeVariables } from "./runtimes.mjs";
+import {
+  findRuntime,
+  root,
+  runtimeNames,
+  runtimeVariables,
+} from "./runtimes.mjs";
 import { setUpOrExit } from "./setup.mjs";
 import { runTestFile, startRuntime } from "./test_file.mjs";
 
-const { filters, names, through, jobs, report } = parseArguments(process.argv.slice(2));
+const { filters, names, through, jobs, report } = parseArguments(
+  process.argv.slice(2),
+);
 await setUpOrExit();
 
 const files = readdirSync(join(root, "tests"))
-  .filter((name) => name.endsWith("_test.ts") && (filters.length === 0 || filters.some((part) => name.includes(part))))
+  .filter((name) =>
+    name.endsWith("_test.ts") &&
+    (filters.length === 0 || filters.some((part) => name.includes(part)))
+  )
   .sort()
   .map((name) => `tests/${name}`);
 const folder = mkdtempSync(join(tmpdir(), "openssl-sessions-test-"));
@@ -37,12 +47,21 @@ const began = performance.now();
 let rows;
 try {
   rows = await Promise.all(names.map(findRow));
-  await runAll(rows.flatMap((row) => row.runtime ? files.map((file) => ({ row, file })) : []));
+  await runAll(
+    rows.flatMap((row) =>
+      row.runtime ? files.map((file) => ({ row, file })) : []
+    ),
+  );
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
 printTable();
-if (report) writeFileSync(report, JSON.stringify(rows.map(({ runtime: _, ...row }) => row)));
+if (report) {
+  writeFileSync(
+    report,
+    JSON.stringify(rows.map(({ runtime: _, ...row }) => row)),
+  );
+}
 for (const line of leftOut) console.log(line);
 console.log(`${sum("passed")} passed, ${sum("failed")} failed`);
 process.exitCode = sum("failed") > 0 ? 1 : 0;
@@ -56,16 +75,31 @@ function parseArguments(parameters) {
   for (let index = 0; index < parameters.length; index++) {
     const parameter = parameters[index];
     if (!parameter.startsWith("-")) filters.push(basename(parameter));
-    else if (parameter === "--runtime" && runtimeNames.includes(parameters[index + 1])) names.push(parameters[++index]);
-    else if (parameter === "--through" && parameters[index + 1]) through = parameters[++index];
-    else if (parameter === "--report" && parameters[index + 1]) report = parameters[++index];
-    else if (parameter === "--jobs" && Number(parameters[index + 1]) >= 1) jobs = Number(parameters[++index]);
-    else {
-      console.error(`Usage: npm test -- [part of a file name]… [--runtime ${runtimeNames.join("|")}]… [--jobs N]`);
+    else if (
+      parameter === "--runtime" && runtimeNames.includes(parameters[index + 1])
+    ) names.push(parameters[++index]);
+    else if (parameter === "--through" && parameters[index + 1]) {
+      through = parameters[++index];
+    } else if (parameter === "--report" && parameters[index + 1]) {
+      report = parameters[++index];
+    } else if (parameter === "--jobs" && Number(parameters[index + 1]) >= 1) {
+      jobs = Number(parameters[++index]);
+    } else {
+      console.error(
+        `Usage: npm test -- [part of a file name]… [--runtime ${
+          runtimeNames.join("|")
+        }]… [--jobs N]`,
+      );
       process.exit(2);
     }
   }
-  return { filters, names: names.length > 0 ? names : runtimeNames, through, jobs, report };
+  return {
+    filters,
+    names: names.length > 0 ? names : runtimeNames,
+    through,
+    jobs,
+    report,
+  };
 }
 
 /** The runtimes that tests start themselves: by programs that start them by the other one. */
@@ -73,7 +107,9 @@ function wrapped(variables) {
   return Object.fromEntries(
     Object.entries(variables).map(([name, path]) => {
       const wrapper = join(folder, name);
-      writeFileSync(wrapper, `#!/bin/sh\nexec "${through}" "${path}" "$@"\n`, { mode: 0o755 });
+      writeFileSync(wrapper, `#!/bin/sh\nexec "${through}" "${path}" "$@"\n`, {
+        mode: 0o755,
+      });
       return [name, wrapper];
     }),
   );
@@ -81,10 +117,21 @@ function wrapped(variables) {
 
 /** A runtime's row of the table. Without `runtime` where nothing can run on it, which counts as a failure. */
 async function findRow(name) {
-  const row = { title: name, openssl: "-", passed: 0, failed: 0, skipped: 0, seconds: 0 };
+  const row = {
+    title: name,
+    openssl: "-",
+    passed: 0,
+    failed: 0,
+    skipped: 0,
+    seconds: 0,
+  };
   try {
     if (files.length === 0) {
-      throw new Error(`No test file: nothing in tests/ is named like ${filters.join(" ") || "*_test.ts"}`);
+      throw new Error(
+        `No test file: nothing in tests/ is named like ${
+          filters.join(" ") || "*_test.ts"
+        }`,
+      );
     }
     const runtime = { ...findRuntime(name), through };
     row.title = runtime.title;
@@ -100,7 +147,11 @@ async function findRow(name) {
 /** Tests that start their own runtime once more must know how it was started, which a process that a loader has started cannot tell. */
 function environmentOf({ name, through }) {
   return through
-    ? { ...environment, OPENSSL_SESSIONS_SELF: runtimePaths[`OPENSSL_SESSIONS_${name.toUpperCase()}`] }
+    ? {
+      ...environment,
+      OPENSSL_SESSIONS_SELF:
+        runtimePaths[`OPENSSL_SESSIONS_${name.toUpperCase()}`],
+    }
     : environment;
 }
 
@@ -110,31 +161,65 @@ async function runAll(tests) {
   let done = 0;
   await Promise.all(Array.from({ length: jobs }, async () => {
     for (const { row, file } of waiting) {
-      const result = await runTestFile(row.runtime, file, { folder, environment: environmentOf(row.runtime) });
-      for (const what of ["passed", "failed", "skipped", "seconds"]) row[what] += result[what];
+      const result = await runTestFile(row.runtime, file, {
+        folder,
+        environment: environmentOf(row.runtime),
+      });
+      for (const what of ["passed", "failed", "skipped", "seconds"]) {
+        row[what] += result[what];
+      }
       for (const line of result.leftOut) leftOut.add(line);
-      printResult(row, file, result, `${String(++done).padStart(String(tests.length).length)}/${tests.length}`);
+      printResult(
+        row,
+        file,
+        result,
+        `${
+          String(++done).padStart(String(tests.length).length)
+        }/${tests.length}`,
+      );
     }
   }));
 }
 
 /** The version of the OpenSSL that the tests will run on. Where there is none, the tests say why. */
 async function opensslOf(runtime) {
-  const parameters = runtime.name === "deno" ? ["run", "-A", "--no-prompt"] : [];
-  const { code, output } = await startRuntime(runtime, [...parameters, "tasks/openssl.mjs"], { environment });
+  const parameters = runtime.name === "deno"
+    ? ["run", "-A", "--no-prompt"]
+    : [];
+  const { code, output } = await startRuntime(runtime, [
+    ...parameters,
+    "tasks/openssl.mjs",
+  ], { environment });
   const version = /^OpenSSL (\S+)/m.exec(output)?.[1];
   return code === 0 && version ? `OpenSSL ${version}` : "no OpenSSL";
 }
 
-function printResult(row, file, { passed, failed, skipped, seconds, problem, output }, progress) {
-  const counts = [`${passed} passed`, failed > 0 && `${failed} FAILED`, skipped > 0 && `${skipped} skipped`];
-  const title = row.title.padEnd(Math.max(...rows.map(({ title }) => title.length)));
-  const name = basename(file).padEnd(Math.max(...files.map((path) => basename(path).length)));
+function printResult(
+  row,
+  file,
+  { passed, failed, skipped, seconds, problem, output },
+  progress,
+) {
+  const counts = [
+    `${passed} passed`,
+    failed > 0 && `${failed} FAILED`,
+    skipped > 0 && `${skipped} skipped`,
+  ];
+  const title = row.title.padEnd(
+    Math.max(...rows.map(({ title }) => title.length)),
+  );
+  const name = basename(file).padEnd(
+    Math.max(...files.map((path) => basename(path).length)),
+  );
   console.log(
-    `${progress}  ${title}  ${name}  ${seconds.toFixed(1).padStart(6)} s  ${counts.filter(Boolean).join(", ")}`,
+    `${progress}  ${title}  ${name}  ${seconds.toFixed(1).padStart(6)} s  ${
+      counts.filter(Boolean).join(", ")
+    }`,
   );
   if (failed === 0) return;
-  console.log(`\nFAILED ${file} on ${row.title}${problem ? `: ${problem}` : ""}`);
+  console.log(
+    `\nFAILED ${file} on ${row.title}${problem ? `: ${problem}` : ""}`,
+  );
   for (const line of output) console.log(`| ${line}`);
   console.log();
 }
@@ -151,9 +236,16 @@ function printTable() {
     ...[row.passed, row.failed, row.skipped].map(String),
     row.seconds.toFixed(1),
   ]);
-  const widths = head.map((_, column) => Math.max(...[head, ...lines].map((line) => line[column].length)));
-  const pad = (text, column) => column < 2 ? text.padEnd(widths[column]) : text.padStart(widths[column]);
+  const widths = head.map((_, column) =>
+    Math.max(...[head, ...lines].map((line) => line[column].length))
+  );
+  const pad = (text, column) =>
+    column < 2 ? text.padEnd(widths[column]) : text.padStart(widths[column]);
   console.log();
   for (const line of [head, ...lines]) console.log(line.map(pad).join("  "));
-  console.log(`\nIn all ${((performance.now() - began) / 60_000).toFixed(1)} minutes, ${jobs} at once\n`);
+  console.log(
+    `\nIn all ${
+      ((performance.now() - began) / 60_000).toFixed(1)
+    } minutes, ${jobs} at once\n`,
+  );
 }
