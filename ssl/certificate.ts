@@ -3,10 +3,18 @@ import type { Null, Pointer } from "../ffi/types.ts";
 import { encodeDer } from "./der.ts";
 import { library } from "./library.ts";
 
-/** A copy of an X509 of C's, or undefined for NULL. */
+/**
+ * A copy of an X509 of C's, or undefined for NULL. Runtimes do not read all that libcrypto reads, and then it throws:
+ * undefined would say that there is none.
+ */
 export function certificateOf(pointer: Pointer | Null): X509Certificate | undefined {
   if (!pointer) return undefined;
-  return new X509Certificate(derOf(pointer));
+  const der = derOf(pointer);
+  try {
+    return new X509Certificate(der);
+  } catch (cause) {
+    throw new Error(`Cannot read a certificate of ${der.length} bytes: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** A copy of an X509 in DER. */

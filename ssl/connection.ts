@@ -1,5 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import type { Pointer } from "../ffi/types.ts";
+import { adopt } from "./adopt.ts";
 import { copyOf, isLendable, lengthNow, PrivateArray, requireBytes, viewOf, writeInto } from "./bytes.ts";
 import { type Caller, calling, enter, leave } from "./calls.ts";
 import {
@@ -211,7 +212,9 @@ export class SslConnection {
       throw new TypeError(`Cannot make a ${role}'s connection of a ${state.role}'s context`);
     }
     const made = newSsl(role, state);
-    const connection = new SslConnection(secret, made.pointer, state);
+    const connection = adopt(made.pointer, library().ssl.SSL_free, (pointer) => {
+      return new SslConnection(secret, pointer, state);
+    });
     connection.#input = made.input;
     connection.#output = made.output;
     connection.#isServer = role === "server";
@@ -245,6 +248,13 @@ export class SslConnection {
   #alive(): Pointer {
     if (!this.#pointer) throw new ReleasedError("connection", this.#endedBy);
     return this.#pointer;
+  }
+
+  /** What libssl says of a call that has just failed. Its reasons are in the queue. */
+  #errorOf(result: number): number {
+    // A callback has ended the connection: nobody is going to ask for the reasons.
+    if (!this.#pointer) clearErrors();
+    return library().ssl.SSL_get_error(this.#alive(), result);
   }
 
   /** The pointer for a call that moves the connection on, where such a call may be made. */
@@ -358,7 +368,7 @@ export class SslConnection {
       this.#leave(outer);
     }
     if (result === 1) return "done";
-    switch (ssl.SSL_get_error(this.#alive(), result)) {
+    switch (this.#errorOf(result)) {
       case sslError.wantRead:
       case sslError.wantWrite:
         return "wants-bytes";
@@ -427,7 +437,7 @@ export class SslConnection {
       this.#leave(outer);
     }
     if (this.#unreported) return this.#report();
-    switch (ssl.SSL_get_error(this.#alive(), result)) {
+    switch (this.#errorOf(result)) {
       case sslError.wantRead:
       case sslError.wantWrite:
       case sslError.wantClientHello:

@@ -1,4 +1,5 @@
 import type { Null, Pointer } from "../ffi/types.ts";
+import { adopt } from "./adopt.ts";
 import { copyOf } from "./bytes.ts";
 import { calling } from "./calls.ts";
 import type {
@@ -16,7 +17,7 @@ import { type ContextState, makeState, stateOf, wrappers } from "./context_state
 import { configureContext } from "./configure_context.ts";
 import { contextKinds, type SslContextOptions } from "./context_options.ts";
 import { held, library } from "./library.ts";
-import { openSslError } from "./openssl_error.ts";
+import { clearErrors, openSslError } from "./openssl_error.ts";
 import { readOptions } from "./options.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
@@ -134,7 +135,9 @@ export class SslContext {
     const context = adapter.toPointer(pointer);
     if (!context) throw new TypeError("Cannot make an SslContext: the pointer is NULL, or no pointer of this runtime");
     ssl.SSL_CTX_up_ref(context);
-    return new SslContext(secret, context, stateOf(context) ?? makeState(context, true));
+    return adopt(context, ssl.SSL_CTX_free, () => {
+      return new SslContext(secret, context, stateOf(context) ?? makeState(context, true));
+    });
   }
 
   static #make(role: "server" | "client", given: SslContextOptions): SslContext {
@@ -142,10 +145,14 @@ export class SslContext {
     const { ssl } = library();
     const pointer = ssl.SSL_CTX_new(role === "server" ? ssl.TLS_server_method() : ssl.TLS_client_method());
     if (!pointer) throw openSslError("Cannot make an SSL_CTX");
-    const context = new SslContext(secret, pointer, makeState(pointer, false));
+    const context = adopt(pointer, ssl.SSL_CTX_free, () => {
+      return new SslContext(secret, pointer, makeState(pointer, false));
+    });
     try {
       context.#state.role = role;
       configureContext(context, context.#state, role, options);
+      // libcrypto notes what it finds odd about a certificate that it takes all the same.
+      clearErrors();
     } catch (error) {
       context.dispose();
       throw error;

@@ -37,12 +37,17 @@ export class Contexts {
     const sessionIdContext = "openssl-sessions";
     const common = { ...versions, sessionIdContext };
     this.server = SslContext.server({ ...credentials, options: SslOption.NoTicket, ...common, ...server });
-    this.client = SslContext.client({
-      verify: "none",
-      sessionCacheMode: SessionCacheMode.Client | SessionCacheMode.NoInternal,
-      ...common,
-      ...client,
-    });
+    try {
+      this.client = SslContext.client({
+        verify: "none",
+        sessionCacheMode: SessionCacheMode.Client | SessionCacheMode.NoInternal,
+        ...common,
+        ...client,
+      });
+    } catch (error) {
+      this.server.dispose();
+      throw error;
+    }
     this.client.setNewSessionCallback((_connection, session) => this.sessions.push(session) > 0);
   }
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { closeLibrary, ReleasedError, Session, SessionReleasedError, type SslConnection } from "../../mod.ts";
-import { held, library } from "../../ssl/library.ts";
+import { held } from "../../ssl/library.ts";
 import { assertNothingLeft, standing } from "../counts.ts";
 import { hostileBytes } from "./hostile_bytes.ts";
 import { scriptCallbacks } from "./ownership_callbacks.ts";
@@ -26,7 +26,6 @@ export const ownership: Target = {
     } finally {
       world.end();
     }
-    library().crypto.ERR_clear_error();
     assertNothingLeft(before);
   },
 };

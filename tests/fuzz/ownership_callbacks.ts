@@ -72,6 +72,8 @@ function find(world: World, lookup: { copy: boolean }): unknown {
   const { random } = world;
   if (world.sessions.length === 0 || random.oneIn(4)) return random.oneIn(10) ? {} : undefined;
   const session = random.pick(world.sessions);
+  // What has ended is reported, and is a miss.
+  if (!session.lives) world.deaths++;
   if (random.oneIn(2)) {
     lookup.copy = false;
     world.giveAway(session);
