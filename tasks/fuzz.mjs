@@ -11,9 +11,9 @@ import { setUpOrExit } from "./setup.mjs";
 import { startRuntime } from "./test_file.mjs";
 
 const targetNames = ["ownership", "records", "parsers", "sockets"];
-const usage = `Usage: npm run fuzz [-- --seconds N] [--seed S] [--runtime ${
-  runtimeNames.join("|")
-}]… [--target ${targetNames.join("|")}]… [--case N]`;
+const usage = `Usage: npm run fuzz [-- --seconds N] [--seed S] [--runtime ${runtimeNames.join("|")}]… [--target ${
+  targetNames.join("|")
+}]… [--case N]`;
 
 const { values } = (() => {
   try {
@@ -38,9 +38,7 @@ const { values } = (() => {
 const wrong = [
   ...values.runtime.filter((name) => !runtimeNames.includes(name)),
   ...values.target.filter((name) => !targetNames.includes(name)),
-  ...[values.seconds, values.seed, values.case ?? "0"].filter((number) =>
-    !(Number(number) >= 0)
-  ),
+  ...[values.seconds, values.seed, values.case ?? "0"].filter((number) => !(Number(number) >= 0)),
 ];
 if (wrong.length > 0) {
   console.error(`Cannot use ${wrong.join(", ")}\n${usage}`);
@@ -62,9 +60,7 @@ const folder = mkdtempSync(join(tmpdir(), "openssl-sessions-fuzz-"));
 let passed = 0;
 let failed = 0;
 console.log(
-  `Seed ${values.seed}, ${values.seconds} s for each of ${
-    values.runtime.length * values.target.length
-  } runs\n`,
+  `Seed ${values.seed}, ${values.seconds} s for each of ${values.runtime.length * values.target.length} runs\n`,
 );
 try {
   for (const name of values.runtime) {
@@ -104,19 +100,13 @@ async function fuzz(runtime, target) {
   const cases = /"cases":(\d+)/.exec(output)?.[1];
   const isFine = code === 0 && cases !== undefined;
   console.log(
-    `${runtime.title.padEnd(14)}${target.padEnd(11)}${
-      isFine ? `${cases} cases` : "FOUND"
-    }`,
+    `${runtime.title.padEnd(14)}${target.padEnd(11)}${isFine ? `${cases} cases` : "FOUND"}`,
   );
   if (isFine) return void passed++;
   failed++;
   for (const line of output.trimEnd().split("\n")) console.log(`| ${line}`);
   const at = readFileSync(trace, "utf8").trim();
-  const end = timedOut
-    ? "it did not end"
-    : signal
-    ? `the process died of ${signal}`
-    : `it ended with ${code}`;
+  const end = timedOut ? "it did not end" : signal ? `the process died of ${signal}` : `it ended with ${code}`;
   console.log(
     `In case ${at} ${end}. Once more: npm run fuzz -- --runtime ${runtime.name} --target ${target} ` +
       `--seed ${values.seed} --case ${at}\n`,

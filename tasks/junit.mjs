@@ -1,5 +1,4 @@
-const testcase =
-  /<testcase((?:\s+[\w:]+="[^"]*")*)\s*(?:\/>|>([\s\S]*?)<\/testcase>)/g;
+const testcase = /<testcase((?:\s+[\w:]+="[^"]*")*)\s*(?:\/>|>([\s\S]*?)<\/testcase>)/g;
 
 /**
  * Counts the tests in a JUnit report as Deno, Bun or Node writes it.
@@ -18,9 +17,7 @@ export function countJunit(xml) {
   const deno = /<testsuites name="deno test"/.test(xml);
   const counts = { passed: 0, failed: 0, skipped: 0 };
   for (const { name, failed, skipped } of cases) {
-    const inside = deno
-      ? cases.filter((other) => other.name.startsWith(`${name} &gt; `))
-      : [];
+    const inside = deno ? cases.filter((other) => other.name.startsWith(`${name} &gt; `)) : [];
     if (
       inside.length > 0 && (!failed || inside.some((other) => other.failed))
     ) continue;

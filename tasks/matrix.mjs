@@ -24,9 +24,7 @@ try {
   for (const version of versions) {
     console.log(`\n=== OpenSSL ${version}`);
     const report = join(folder, "report.json");
-    const through = version === "system"
-      ? []
-      : ["--through", join(folder, version, "run")];
+    const through = version === "system" ? [] : ["--through", join(folder, version, "run")];
     const names = runtimes.flatMap((name) => ["--runtime", name]);
     const parameters = [
       "tasks/test.mjs",
@@ -45,21 +43,16 @@ try {
 }
 
 const titles = [...new Set(rows.map(({ title }) => title))];
-const cell = ({ passed, failed }) =>
-  failed > 0 ? `${passed}, ${failed} FAILED` : `${passed} passed`;
+const cell = ({ passed, failed }) => failed > 0 ? `${passed}, ${failed} FAILED` : `${passed} passed`;
 const lines = [["OpenSSL", ...titles]];
 for (const openssl of [...new Set(rows.map(({ openssl }) => openssl))]) {
-  const ofVersion = titles.map((title) =>
-    rows.find((row) => row.openssl === openssl && row.title === title)
-  );
+  const ofVersion = titles.map((title) => rows.find((row) => row.openssl === openssl && row.title === title));
   lines.push([
     openssl.replace("OpenSSL ", ""),
     ...ofVersion.map((row) => row ? cell(row) : "-"),
   ]);
 }
-const widths = lines[0].map((_, column) =>
-  Math.max(...lines.map((line) => line[column].length))
-);
+const widths = lines[0].map((_, column) => Math.max(...lines.map((line) => line[column].length)));
 console.log();
 for (const line of lines) {
   console.log(
@@ -69,5 +62,4 @@ for (const line of lines) {
 }
 const sum = (what) => rows.reduce((total, row) => total + row[what], 0);
 console.log(`\n${sum("passed")} passed, ${sum("failed")} failed`);
-process.exitCode =
-  sum("failed") > 0 || rows.length < versions.length * runtimes.length ? 1 : 0;
+process.exitCode = sum("failed") > 0 || rows.length < versions.length * runtimes.length ? 1 : 0;

@@ -48,9 +48,7 @@ export function findRuntime(name) {
   }
   return {
     name,
-    title: `${name[0].toUpperCase()}${
-      name.slice(1).replace(/\d+$/, "")
-    } ${version}`,
+    title: `${name[0].toUpperCase()}${name.slice(1).replace(/\d+$/, "")} ${version}`,
     path,
     version,
   };
@@ -68,9 +66,7 @@ export function programFlags(name) {
       "--v8-flags=--expose-gc",
     ];
   }
-  return name === "bun"
-    ? []
-    : ["--expose-gc", "--import", "./tests/std/register.mjs"];
+  return name === "bun" ? [] : ["--expose-gc", "--import", "./tests/std/register.mjs"];
 }
 
 /** Where each runtime is, as environment variables for the programs that start others: OPENSSL_SESSIONS_DENO and so on. */
@@ -78,8 +74,7 @@ export function runtimeVariables() {
   const variables = {};
   for (const name of runtimeNames) {
     try {
-      variables[`OPENSSL_SESSIONS_${name.toUpperCase()}`] =
-        findRuntime(name).path;
+      variables[`OPENSSL_SESSIONS_${name.toUpperCase()}`] = findRuntime(name).path;
     } catch {
       // Whoever needs it says so.
     }

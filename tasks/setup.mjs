@@ -63,8 +63,7 @@ function isLinked() {
 async function install() {
   const started = Date.now();
   const seconds = () => `${Math.round((Date.now() - started) / 1000)} s`;
-  const label =
-    "Installing npm packages (Deno, Bun, Node 24, Node 26 among them)";
+  const label = "Installing npm packages (Deno, Bun, Node 24, Node 26 among them)";
   const terminal = process.stdout.isTTY;
   process.stdout.write(`${label} …${terminal ? "" : "\n"}`);
   const ticker = terminal &&

@@ -22,9 +22,7 @@ if (
   !(Number(values.connections) >= 1000)
 ) {
   console.error(
-    `Usage: npm run soak [-- --connections N from 1000 on] [--seed S] [--runtime ${
-      runtimeNames.join("|")
-    }]…`,
+    `Usage: npm run soak [-- --connections N from 1000 on] [--seed S] [--runtime ${runtimeNames.join("|")}]…`,
   );
   process.exit(2);
 }
@@ -45,9 +43,7 @@ for (const name of values.runtime) {
     cwd: root,
     stdio: "inherit",
   });
-  const code = await new Promise((resolve) =>
-    child.on("close", (code, signal) => resolve(signal ?? code))
-  );
+  const code = await new Promise((resolve) => child.on("close", (code, signal) => resolve(signal ?? code)));
   if (code === 0) continue;
   failed++;
   console.log(`FAILED on ${title}: it ended with ${code}`);

@@ -9,12 +9,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
-import {
-  findRuntime,
-  root,
-  runtimeNames,
-  runtimeVariables,
-} from "./runtimes.mjs";
+import { findRuntime, root, runtimeNames, runtimeVariables } from "./runtimes.mjs";
 import { setUpOrExit } from "./setup.mjs";
 import { runTestFile, startRuntime } from "./test_file.mjs";
 
@@ -48,9 +43,7 @@ let rows;
 try {
   rows = await Promise.all(names.map(findRow));
   await runAll(
-    rows.flatMap((row) =>
-      row.runtime ? files.map((file) => ({ row, file })) : []
-    ),
+    rows.flatMap((row) => row.runtime ? files.map((file) => ({ row, file })) : []),
   );
 } finally {
   rmSync(folder, { recursive: true, force: true });
@@ -86,9 +79,7 @@ function parseArguments(parameters) {
       jobs = Number(parameters[++index]);
     } else {
       console.error(
-        `Usage: npm test -- [part of a file name]… [--runtime ${
-          runtimeNames.join("|")
-        }]… [--jobs N]`,
+        `Usage: npm test -- [part of a file name]… [--runtime ${runtimeNames.join("|")}]… [--jobs N]`,
       );
       process.exit(2);
     }
@@ -128,9 +119,7 @@ async function findRow(name) {
   try {
     if (files.length === 0) {
       throw new Error(
-        `No test file: nothing in tests/ is named like ${
-          filters.join(" ") || "*_test.ts"
-        }`,
+        `No test file: nothing in tests/ is named like ${filters.join(" ") || "*_test.ts"}`,
       );
     }
     const runtime = { ...findRuntime(name), through };
@@ -149,8 +138,7 @@ function environmentOf({ name, through }) {
   return through
     ? {
       ...environment,
-      OPENSSL_SESSIONS_SELF:
-        runtimePaths[`OPENSSL_SESSIONS_${name.toUpperCase()}`],
+      OPENSSL_SESSIONS_SELF: runtimePaths[`OPENSSL_SESSIONS_${name.toUpperCase()}`],
     }
     : environment;
 }
@@ -173,9 +161,7 @@ async function runAll(tests) {
         row,
         file,
         result,
-        `${
-          String(++done).padStart(String(tests.length).length)
-        }/${tests.length}`,
+        `${String(++done).padStart(String(tests.length).length)}/${tests.length}`,
       );
     }
   }));
@@ -183,9 +169,7 @@ async function runAll(tests) {
 
 /** The version of the OpenSSL that the tests will run on. Where there is none, the tests say why. */
 async function opensslOf(runtime) {
-  const parameters = runtime.name === "deno"
-    ? ["run", "-A", "--no-prompt"]
-    : [];
+  const parameters = runtime.name === "deno" ? ["run", "-A", "--no-prompt"] : [];
   const { code, output } = await startRuntime(runtime, [
     ...parameters,
     "tasks/openssl.mjs",
@@ -212,9 +196,7 @@ function printResult(
     Math.max(...files.map((path) => basename(path).length)),
   );
   console.log(
-    `${progress}  ${title}  ${name}  ${seconds.toFixed(1).padStart(6)} s  ${
-      counts.filter(Boolean).join(", ")
-    }`,
+    `${progress}  ${title}  ${name}  ${seconds.toFixed(1).padStart(6)} s  ${counts.filter(Boolean).join(", ")}`,
   );
   if (failed === 0) return;
   console.log(
@@ -236,16 +218,11 @@ function printTable() {
     ...[row.passed, row.failed, row.skipped].map(String),
     row.seconds.toFixed(1),
   ]);
-  const widths = head.map((_, column) =>
-    Math.max(...[head, ...lines].map((line) => line[column].length))
-  );
-  const pad = (text, column) =>
-    column < 2 ? text.padEnd(widths[column]) : text.padStart(widths[column]);
+  const widths = head.map((_, column) => Math.max(...[head, ...lines].map((line) => line[column].length)));
+  const pad = (text, column) => column < 2 ? text.padEnd(widths[column]) : text.padStart(widths[column]);
   console.log();
   for (const line of [head, ...lines]) console.log(line.map(pad).join("  "));
   console.log(
-    `\nIn all ${
-      ((performance.now() - began) / 60_000).toFixed(1)
-    } minutes, ${jobs} at once\n`,
+    `\nIn all ${((performance.now() - began) / 60_000).toFixed(1)} minutes, ${jobs} at once\n`,
   );
 }

@@ -31,8 +31,7 @@ const commands = {
 };
 
 /** How each runtime writes a test that passed or was skipped: not wanted among the failures. */
-const uneventful =
-  /^\s*(\(pass\)|\(skip\)|✔|﹣|.* \.\.\. (ok|ignored) \(.*\)$)/;
+const uneventful = /^\s*(\(pass\)|\(skip\)|✔|﹣|.* \.\.\. (ok|ignored) \(.*\)$)/;
 
 /**
  * Runs a test file: `{ passed, failed, skipped, leftOut, seconds, problem, output }`. `leftOut` says for which tests a
@@ -49,9 +48,7 @@ export async function runTestFile(runtime, file, { folder, environment }) {
     { environment },
   );
   const seconds = (performance.now() - started) / 1000;
-  const counts = existsSync(report)
-    ? countJunit(readFileSync(report, "utf8"))
-    : undefined;
+  const counts = existsSync(report) ? countJunit(readFileSync(report, "utf8")) : undefined;
   const problem = problemOf({ code, signal, timedOut, counts });
   const lines = output.trimEnd().split("\n");
   return {
@@ -85,9 +82,7 @@ function problemOf({ code, signal, timedOut, counts }) {
 
 /** Runs a runtime to its end, by the program that is to start it where there is one. */
 export function startRuntime({ path, through }, parameters, options) {
-  return through
-    ? spawnCaptured(through, [path, ...parameters], options)
-    : spawnCaptured(path, parameters, options);
+  return through ? spawnCaptured(through, [path, ...parameters], options) : spawnCaptured(path, parameters, options);
 }
 
 /** Runs a program to its end, or the time limit's, and collects what it writes. */
