@@ -20,6 +20,7 @@ interface BunNamespace {
     maxRequestBodySize: number;
     websocket?: unknown;
     development: boolean;
+    id: null;
     fetch(request: Request, server: BunServer): unknown;
     error(error: unknown): Response;
   }): BunServer;
@@ -55,6 +56,8 @@ function makeHttp1(parts: HttpServerParts): { hops: Hops; finish(): void; end():
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     // Otherwise Bun shows clients where the program is, and what it failed of.
     development: false,
+    // Otherwise bun --hot takes two servers with port 0 for one and the same.
+    id: null,
   };
 
   // WebSockets publish to those of the same server.

@@ -35,3 +35,8 @@ export function heedless(onError: ReportError | undefined): ReportError {
     }
   };
 }
+
+/** Where nobody listens to errors: as Deno.serve and Bun.serve have it, what handlers throw is seen. */
+export const printRequestErrors: ReportError = (error, { kind }) => {
+  if (kind === "request") console.error(error);
+};

@@ -1,9 +1,10 @@
 import type { Server as NodeHttpServer } from "node:http";
 import { integer, millisecondsOrNever } from "../ssl/option_kinds.ts";
 import { mergeOptions, omitOptions, type OptionKinds, readOptions, refused } from "../ssl/options.ts";
+import { startOrReload } from "./bun_hot.ts";
+import { heedless, printRequestErrors } from "./error_report.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import { httpOfThisRuntime } from "./http_of_this_runtime.ts";
-import { heedless, type ReportError } from "./error_report.ts";
 import type { Farewell, HttpServerParts, RequestCounts } from "./http_server.ts";
 import { HttpWatch } from "./http_watch.ts";
 import { limitsOf } from "./limits.ts";
@@ -73,6 +74,10 @@ export interface HttpsServer extends Server {
  * WebSockets are made as on each runtime: by Deno.upgradeWebSocket; by `info.server.upgrade` with the handlers in
  * `websocket` on Bun; and on Node by the package ws, with `server.node`.
  *
+ * Under `bun --hot` a call for an address that a server of serve() listens on already gives that server the new handler,
+ * `onError` and `websocket`, as Bun.serve does, and answers it. All else stays: certificates, sessions, limits,
+ * connections.
+ *
  * @param options certificates, where to listen, where sessions are kept, limits
  * @param handler answers each request
  * @returns the server, once it listens. `close()` waits 10 seconds for requests that are under way, if it is not told
@@ -96,6 +101,11 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
   if (typeof handler !== "function") {
     throw new TypeError("Cannot serve without a handler: give a function of a Request");
   }
+  return await startOrReload(read, handler, start);
+}
+
+/** Starts a server by options that were read. */
+async function start(read: Readonly<ServeOptions>, handler: FetchHandler): Promise<HttpsServer> {
   const { headerTimeout = 60_000, requestTimeout = 300_000, maxConcurrentStreams = 100 } = read;
   const { websocket, alpnProtocols = ["h2", "http/1.1"] } = read;
   const counts = emptyCounts();
@@ -132,11 +142,6 @@ export async function serve(options: ServeOptions, handler: FetchHandler): Promi
   }
   return Object.assign(server, { node: http.node, stats: withRequests(server.stats, counts) });
 }
-
-/** Where nobody listens to errors: as Deno.serve and Bun.serve have it, what handlers throw is seen. */
-const printRequestErrors: ReportError = (error, { kind }) => {
-  if (kind === "request") console.error(error);
-};
 
 function emptyCounts(): RequestCounts {
   return {
