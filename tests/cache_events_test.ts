@@ -11,6 +11,7 @@ import {
   type SessionCacheOptions,
   type SessionStore,
 } from "../mod.ts";
+import { contextState } from "../ssl/context.ts";
 import { Cached, PendingStore, secret, settled, woken } from "./cache_server_support.ts";
 import { leavingNothing } from "./counts.ts";
 import { masterKey } from "./psk_offer.ts";
@@ -48,11 +49,13 @@ async function everything(version: Version, told: Partial<SessionCacheOptions> =
   const start = (options: SessionCacheOptions) => {
     const contexts = new Cached(version, { ...options, ...told });
     caches.push(contexts.cache);
-    const { callback } = contexts.server.getNewSessionCallback()!;
-    contexts.server.setNewSessionCallback((connection, session) => {
+    // Beside the cache, which has the callback for itself.
+    const state = contextState(contexts.server);
+    const { newSession } = state;
+    state.newSession = (connection, session) => {
       secretsSeen.push(hex(session.id), hex(masterKey(session)), hex(session.toDer()));
-      return callback!(connection, session);
-    });
+      return newSession!(connection, session);
+    };
     return contexts;
   };
   const stop = (contexts: Cached) => {

@@ -27,6 +27,7 @@ class FarmServer {
       onEvent: ({ type }) => void this.events.push(type),
       onStoreError: (error) => void this.failures.push(error.operation),
     });
+    server.cache.detach(server.context);
     this.cache.attach(server.context);
   }
 

@@ -5,6 +5,7 @@ import {
   OpenSslError,
   selfSigned,
   type Session,
+  SessionCacheMode,
   type SslConnection,
   type SslContextOptions,
 } from "../mod.ts";
@@ -12,7 +13,7 @@ import { Cached, secret } from "./cache_server_support.ts";
 import { library } from "../ssl/library.ts";
 import { leavingNothing } from "./counts.ts";
 import { RawHello } from "./hello.ts";
-import type { Link } from "./support.ts";
+import { Contexts, type Link } from "./support.ts";
 
 const extensions = { serverName: 0, groups: 10, alpn: 16 };
 /** As many as fit a ClientHello of 64 KiB. */
@@ -74,7 +75,7 @@ interface Server {
 }
 
 /** The hello of a client that offers a session, and what is left of the connection. */
-function helloOf(contexts: Cached, session: Session): { link: Link; hello: RawHello } {
+function helloOf(contexts: Contexts, session: Session): { link: Link; hello: RawHello } {
   const link = contexts.link(session);
   link.client.handshake();
   const buffer = new Uint8Array(20_000);
@@ -237,7 +238,9 @@ describe("SslContext's get session callback", () => {
   it(
     "is asked a bounded number of times for one connection",
     leavingNothing(() => {
-      using contexts = new Cached("TLSv1.3", { store: new MemoryStore() });
+      using contexts = new Contexts("TLSv1.3", {
+        sessionCacheMode: SessionCacheMode.Server | SessionCacheMode.NoInternal,
+      });
       const session = contexts.resumable();
       let asked = 0;
       contexts.server.setGetSessionCallback(() => void asked++);
