@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { existsSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { needing } from "./outside_programs.ts";
-import { ownRuntime, Program, root, TemporaryFolder } from "./server_support.ts";
+import { ownRuntime, Program, root, TemporaryFolder, thisRuntime } from "./server_support.ts";
 import { versions } from "./support.ts";
 
 const { describe, it } = needing(["faketime"], "faketime");
@@ -62,17 +62,22 @@ describe("a clock that is set", () => {
       assertEquals((await visitor.visit()).resumed, true);
     });
 
-    it(`forward, makes ${version} sessions too old; those made meanwhile do not resume when it is right again`, async () => {
-      await using visitor = new Visitor(version);
-      assertEquals((await visitor.visit()).resumed, false);
-      visitor.set("+400d");
-      const ahead = await visitor.visit();
-      assertEquals([ahead.resumed, ahead.year - new Date().getFullYear() >= 1], [false, true]);
-      assertEquals((await visitor.visit("forget")).resumed, false);
-      assertEquals((await visitor.visit()).resumed, true);
-      visitor.set("+0");
-      assertEquals((await visitor.visit()).resumed, false);
-    });
+    // On Node libssl is opened so that no other library comes between it and the system: its clock stays as it is.
+    const both = thisRuntime === "node" ? it.skip : it;
+    both(
+      `forward, makes ${version} sessions too old; those made meanwhile do not resume when it is right again`,
+      async () => {
+        await using visitor = new Visitor(version);
+        assertEquals((await visitor.visit()).resumed, false);
+        visitor.set("+400d");
+        const ahead = await visitor.visit();
+        assertEquals([ahead.resumed, ahead.year - new Date().getFullYear() >= 1], [false, true]);
+        assertEquals((await visitor.visit("forget")).resumed, false);
+        assertEquals((await visitor.visit()).resumed, true);
+        visitor.set("+0");
+        assertEquals((await visitor.visit()).resumed, false);
+      },
+    );
   }
 });
 
