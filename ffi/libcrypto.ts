@@ -167,6 +167,20 @@ export const libcrypto = {
   X509_VERIFY_PARAM_set1: { parameters: ["pointer", "pointer"], result: "i32" },
   // void X509_VERIFY_PARAM_set_auth_level(X509_VERIFY_PARAM *param, int auth_level)
   X509_VERIFY_PARAM_set_auth_level: { parameters: ["pointer", "i32"], result: "void" },
+  // X509_STORE *X509_STORE_new(void)
+  X509_STORE_new: { parameters: [], result: "pointer" },
+  // void X509_STORE_free(X509_STORE *v)
+  X509_STORE_free: { parameters: ["pointer"], result: "void" },
+  // int X509_STORE_set_default_paths(X509_STORE *ctx)
+  X509_STORE_set_default_paths: { parameters: ["pointer"], result: "i32" },
+  // const char *X509_get_default_cert_file(void)
+  X509_get_default_cert_file: { parameters: [], result: "pointer" },
+  // const char *X509_get_default_cert_file_env(void)
+  X509_get_default_cert_file_env: { parameters: [], result: "pointer" },
+  // const char *X509_get_default_cert_dir(void)
+  X509_get_default_cert_dir: { parameters: [], result: "pointer" },
+  // const char *X509_get_default_cert_dir_env(void)
+  X509_get_default_cert_dir_env: { parameters: [], result: "pointer" },
   // int X509_STORE_add_cert(X509_STORE *store, X509 *x)
   X509_STORE_add_cert: { parameters: ["pointer", "pointer"], result: "i32" },
   // int X509_STORE_set_flags(X509_STORE *xs, unsigned long flags)

@@ -44,8 +44,8 @@ export const libssl = {
   SSL_CTX_get_verify_mode: { parameters: ["pointer"], result: "i32" },
   // int (*SSL_CTX_get_verify_callback(const SSL_CTX *ctx))(int, X509_STORE_CTX *)
   SSL_CTX_get_verify_callback: { parameters: ["pointer"], result: "pointer" },
-  // int SSL_CTX_set_default_verify_paths(SSL_CTX *ctx)
-  SSL_CTX_set_default_verify_paths: { parameters: ["pointer"], result: "i32" },
+  // void SSL_CTX_set1_cert_store(SSL_CTX *ctx, X509_STORE *store): takes a reference
+  SSL_CTX_set1_cert_store: { parameters: ["pointer", "pointer"], result: "void" },
   // X509_STORE *SSL_CTX_get_cert_store(const SSL_CTX *ctx)
   SSL_CTX_get_cert_store: { parameters: ["pointer"], result: "pointer" },
   // int SSL_CTX_add_client_CA(SSL_CTX *ctx, X509 *cacert)

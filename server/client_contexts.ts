@@ -1,12 +1,10 @@
-import { createHash } from "node:crypto";
-import { copyOf, isBytes } from "../ssl/bytes.ts";
 import type { KeylogCallback } from "../ssl/callback_types.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode } from "../ssl/constants.ts";
-import { SslContext } from "../ssl/context.ts";
+import { makeLoadedContext, type SslContext } from "../ssl/context.ts";
 import { contextKinds, type SslContextOptions } from "../ssl/context_options.ts";
+import { hashOf, type LoadedOptions, loadOptions, wipe } from "../ssl/loaded_options.ts";
 import type { OptionKinds } from "../ssl/options.ts";
-import { pemOf } from "../ssl/pem.ts";
 import type { Session } from "../ssl/session.ts";
 
 /** The options of a context that make sense for the connections of a client whose sessions are kept for it. */
@@ -41,7 +39,7 @@ export function setConnectionCallbacks(connection: SslConnection, ofConnection: 
   callbacks.set(connection, ofConnection);
 }
 
-/** The system's certificate authorities take 20 ms to load, and 0.8 MB each time. */
+/** How many contexts are kept for connections to come. */
 const mostContexts = 32;
 
 /** Clients' contexts, made of options and shared by those who give equal ones. */
@@ -55,36 +53,32 @@ export class ClientContexts {
    * @returns the context, and a key that is the same for equal options alone and tells nothing of them
    */
   get(options: ClientContextOptions): { context: SslContext; key: string } {
-    const {
-      keylog,
-      certificateFile,
-      privateKeyFile,
-      certificateAuthoritiesFile,
-      certificateRevocationListsFile,
-      ...rest
-    } = options;
-    const { certificate, privateKey, certificateAuthorities, certificateRevocationLists: lists } = options;
-    const read = {
-      ...rest,
-      certificate: pemOf("certificate", certificate, certificateFile),
-      privateKey: pemOf("private key", privateKey, privateKeyFile),
-      certificateAuthorities: pemOf("certificate authorities", certificateAuthorities, certificateAuthoritiesFile),
-      certificateRevocationLists: pemOf("certificate revocation lists", lists, certificateRevocationListsFile),
-    };
-    const key = keyOf({ ...read, keylog: keylog !== undefined });
-    let context = this.#contexts.get(key);
-    if (context) this.#contexts.delete(key);
-    else {
-      // What is undefined is left out there.
-      context = makeContext(read as SslContextOptions, keylog !== undefined);
-      if (this.#contexts.size >= mostContexts) {
-        const [leastRecent, unused] = this.#contexts.entries().next().value!;
-        this.#contexts.delete(leastRecent);
-        unused.dispose();
-      }
+    const { keylog, ...others } = options;
+    const loaded = loadOptions(others);
+    try {
+      const key = hashOf({ ...loaded, keylog: keylog !== undefined });
+      const context = this.#take(key) ?? this.#make(loaded, keylog !== undefined);
+      this.#contexts.set(key, context);
+      return { context, key };
+    } finally {
+      wipe(loaded);
     }
-    this.#contexts.set(key, context);
-    return { context, key };
+  }
+
+  #take(key: string): SslContext | undefined {
+    const context = this.#contexts.get(key);
+    this.#contexts.delete(key);
+    return context;
+  }
+
+  #make(options: LoadedOptions, hasKeylog: boolean): SslContext {
+    const context = makeContext(options, hasKeylog);
+    if (this.#contexts.size >= mostContexts) {
+      const [leastRecent, unused] = this.#contexts.entries().next().value!;
+      this.#contexts.delete(leastRecent);
+      unused.dispose();
+    }
+    return context;
   }
 
   /** Gives all contexts back. Connections that were made with them go on. */
@@ -95,36 +89,12 @@ export class ClientContexts {
   }
 }
 
-function makeContext(options: SslContextOptions, hasKeylog: boolean): SslContext {
-  const context = SslContext.client({
-    ...options,
-    sessionCacheMode: SessionCacheMode.Client | SessionCacheMode.NoInternal,
-  });
+function makeContext(options: LoadedOptions, hasKeylog: boolean): SslContext {
+  const sessionCacheMode = SessionCacheMode.Client | SessionCacheMode.NoInternal;
+  const context = makeLoadedContext("client", { ...options, sessionCacheMode });
   context.setNewSessionCallback((connection, session) => callbacks.get(connection)?.keep(session) ?? false);
   if (hasKeylog) {
     context.setKeylogCallback((connection, line) => callbacks.get(connection)?.keylog?.(connection, line));
   }
   return context;
-}
-
-/** A hash, as there may be private keys among the options. */
-function keyOf(options: object): string {
-  const sorted = Object.entries(options).sort(([a], [b]) => a < b ? -1 : 1);
-  return createHash("sha256").update(JSON.stringify(sorted, distinct)).digest("base64");
-}
-
-/** For JSON.stringify: values that it would leave out or mix up. */
-function distinct(_name: string, value: unknown): unknown {
-  if (typeof value === "function") return { function: numberOf(value) };
-  return isBytes(value) ? { bytes: [...copyOf("these bytes", value)] } : value;
-}
-
-const numbers = new WeakMap<object, number>();
-let lastNumber = 0;
-
-/** Functions are equal only to themselves. */
-function numberOf(value: object): number {
-  let number = numbers.get(value);
-  if (number === undefined) numbers.set(value, number = ++lastNumber);
-  return number;
 }

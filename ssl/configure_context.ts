@@ -1,18 +1,17 @@
 import { cString } from "../ffi/memory.ts";
 import { alpnWireFormat } from "./alpn.ts";
-import { useAuthorities } from "./authorities.ts";
 import { useCertificates } from "./credentials.ts";
 import { SslOption } from "./constants.ts";
 import type { SslContext } from "./context.ts";
-import type { SslContextOptions, VerifyMode } from "./context_options.ts";
+import type { VerifyMode } from "./context_options.ts";
 import type { ContextState } from "./context_state.ts";
 import { deriveIdContext } from "./id_context.ts";
 import { library } from "./library.ts";
+import type { Loaded, LoadedOptions } from "./loaded_options.ts";
 import { openSslError } from "./openssl_error.ts";
-import { pemOf } from "./pem.ts";
 import { protocolNumber, type ProtocolVersion } from "./protocol.ts";
-import { useRevocationLists } from "./revocation_lists.ts";
 import { trampolines } from "./trampolines.ts";
+import { TrustStore } from "./trust_store.ts";
 
 type Role = "server" | "client";
 
@@ -30,21 +29,12 @@ export function configureContext(
   context: SslContext,
   state: ContextState,
   role: Role,
-  options: SslContextOptions,
+  options: LoadedOptions,
 ): void {
   const { ssl } = library();
   const { pointer } = state;
-  const authorities = pemOf(
-    "certificate authorities",
-    options.certificateAuthorities,
-    options.certificateAuthoritiesFile,
-  );
-  const revocationLists = pemOf(
-    "certificate revocation lists",
-    options.certificateRevocationLists,
-    options.certificateRevocationListsFile,
-  );
-  const names = useCertificates(state, options);
+  const { authorities, revocationLists } = options;
+  const names = useCertificates(state, options.loadedCertificates);
   setVersions(state, options);
   if (state.isForTls12Only && options.minVersion === "TLSv1.3") {
     throw new TypeError(
@@ -68,11 +58,10 @@ export function configureContext(
   const verify = options.verify ?? (role === "client" ? "require" : "none");
   // Nothing but false.
   const rejectUnauthorized = options.rejectUnauthorized !== false;
-  if (authorities !== undefined) useAuthorities(pointer, authorities, role === "server");
-  else if (verify !== "none" && ssl.SSL_CTX_set_default_verify_paths(pointer) !== 1) {
-    throw openSslError("Cannot use the system's certificate authorities", "they cannot be read");
+  const trustsSystem = verify !== "none" && !authorities;
+  if (authorities || revocationLists || trustsSystem) {
+    useTrust(state, TrustStore.of({ authorities, revocationLists, trustsSystem }));
   }
-  if (revocationLists !== undefined) useRevocationLists(pointer, revocationLists);
   ssl.SSL_CTX_set_verify(
     pointer,
     verifyNumber(verify),
@@ -85,7 +74,12 @@ export function configureContext(
   const isVerified = verify !== "none" && rejectUnauthorized;
   const derive = () =>
     role === "server"
-      ? deriveIdContext(names, { verify, rejectUnauthorized, authorities, revocationLists })
+      ? deriveIdContext(names, {
+        verify,
+        rejectUnauthorized,
+        authorities: textOf(authorities),
+        revocationLists: textOf(revocationLists),
+      })
       : isVerified
       ? "openssl-sessions"
       : "openssl-sessions unverified";
@@ -101,7 +95,25 @@ export function configureContext(
   if (options.keylog) context.setKeylogCallback(options.keylog);
 }
 
-function setVersions(state: ContextState, { minVersion, maxVersion }: SslContextOptions): void {
+function textOf(loaded: Loaded | undefined): string | undefined {
+  return loaded && new TextDecoder().decode(loaded.bytes);
+}
+
+/** Has the context trust certificates, and name them to clients that it asks for one. */
+function useTrust(state: ContextState, trust: TrustStore): void {
+  const { ssl } = library();
+  // Given back when the context has ended.
+  state.trust = trust;
+  ssl.SSL_CTX_set1_cert_store(state.pointer, trust.pointer);
+  if (state.role !== "server") return;
+  for (const authority of trust.authorities) {
+    if (ssl.SSL_CTX_add_client_CA(state.pointer, authority) !== 1) {
+      throw openSslError("Cannot name a certificate authority");
+    }
+  }
+}
+
+function setVersions(state: ContextState, { minVersion, maxVersion }: LoadedOptions): void {
   if (minVersion && maxVersion && minVersion > maxVersion) {
     throw new RangeError(`Cannot speak ${minVersion} at least and ${maxVersion} at most`);
   }

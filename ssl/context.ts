@@ -17,6 +17,7 @@ import { type ContextState, makeState, stateOf, wrappers } from "./context_state
 import { configureContext } from "./configure_context.ts";
 import { contextKinds, type SslContextOptions } from "./context_options.ts";
 import { held, library } from "./library.ts";
+import { type LoadedOptions, loadOptions, wipe } from "./loaded_options.ts";
 import { clearErrors, openSslError } from "./openssl_error.ts";
 import { readOptions } from "./options.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
@@ -40,6 +41,8 @@ const secret = Symbol("SslContext");
 
 /** The pointer, for a call that leaves the reference where it is. */
 export let contextPointer: (context: SslContext) => Pointer;
+/** Makes a context of options that are loaded. */
+export let makeLoadedContext: (role: "server" | "client", options: LoadedOptions) => SslContext;
 /** The callbacks of a context. */
 export let contextState: (context: SslContext) => ContextState;
 
@@ -90,6 +93,7 @@ export class SslContext {
   static {
     contextPointer = (context) => context.#alive();
     contextState = (context) => context.#state;
+    makeLoadedContext = (role, options) => SslContext.#makeLoaded(role, options);
     wrappers.releasedContext = (state) => new SslContext(secret, undefined, state);
   }
 
@@ -141,7 +145,15 @@ export class SslContext {
   }
 
   static #make(role: "server" | "client", given: SslContextOptions): SslContext {
-    const options = readOptions(`SslContext.${role}()`, contextKinds, given);
+    const options = loadOptions(readOptions(`SslContext.${role}()`, contextKinds, given));
+    try {
+      return SslContext.#makeLoaded(role, options);
+    } finally {
+      wipe(options);
+    }
+  }
+
+  static #makeLoaded(role: "server" | "client", options: LoadedOptions): SslContext {
     const { ssl } = library();
     const pointer = ssl.SSL_CTX_new(role === "server" ? ssl.TLS_server_method() : ssl.TLS_client_method());
     if (!pointer) throw openSslError("Cannot make an SSL_CTX");

@@ -51,6 +51,8 @@ export class ContextState {
   alpnCallback: AlpnCallback | undefined;
   /** The DNS names and IP addresses that its certificates are for. */
   serverNames: readonly string[] = [];
+  /** What it trusts, given back when it has ended. */
+  trust: { release(): void } | undefined;
   /** None of its certificates can be used with TLS 1.3: what it serves speaks TLS 1.2 at most. */
   isForTls12Only = false;
   /** The OCSP responses for its certificates, by the addresses of their X509s. */
@@ -107,6 +109,7 @@ export function forgetState(state: ContextState): void {
   const { memory, crypto } = library();
   const key = memory.keyOf(state.pointer);
   if (states.get(key) === state) states.delete(key);
+  state.trust?.release();
   if (state.alpn) crypto.CRYPTO_free(state.alpn.list, null, 0);
 }
 

@@ -1,12 +1,12 @@
 import { cString } from "../ffi/memory.ts";
 import type { Null, Pointer } from "../ffi/types.ts";
 import { derOf, namesOf } from "./certificate.ts";
-import type { CertificateOptions, SslContextOptions } from "./context_options.ts";
 import type { ContextState } from "./context_state.ts";
 import { library } from "./library.ts";
+import type { Loaded, LoadedCertificate } from "./loaded_options.ts";
 import { openSslError } from "./openssl_error.ts";
-import { ocspResponseOf } from "./ocsp_response.ts";
-import { freeCertificates, pemOf, readCertificates, readPem } from "./pem.ts";
+import { checkedOcspResponse } from "./ocsp_response.ts";
+import { freeCertificates, pemError, readCertificates, readPem, sourceName } from "./pem.ts";
 import { serverNamesIn } from "./server_names.ts";
 import { isForTls12Only } from "./tls12_only.ts";
 import { trampolines } from "./trampolines.ts";
@@ -16,11 +16,10 @@ import { trampolines } from "./trampolines.ts";
  *
  * @returns the certificates' names, in DER
  */
-export function useCertificates(state: ContextState, options: SslContextOptions): Uint8Array[] {
-  const all = [options, ...options.moreCertificates ?? []];
+export function useCertificates(state: ContextState, all: readonly LoadedCertificate[]): Uint8Array[] {
   const used = all.map((one) => useCertificate(state, one)).filter((one) => one !== undefined);
   const names = used.map(({ names }) => names);
-  if (names.length === 0 && all.length === 1) return [];
+  if (names.length === 0 && all.length <= 1) return [];
   if (names.length < all.length) throw new TypeError("Cannot use more certificates: one of them is not given");
   state.serverNames = Object.freeze([...new Set(names.flatMap(serverNamesIn))]);
   // One of the same type has taken the other's place.
@@ -45,19 +44,17 @@ function countCertificates(context: Pointer): number {
 /** Gives it one of them, where there is one: the certificate, the chain that follows in the text, and the key. */
 function useCertificate(
   state: ContextState,
-  options: CertificateOptions,
+  { certificate, privateKey, passphrase, ocspResponse }: LoadedCertificate,
 ): { names: Uint8Array; isForTls12Only: boolean } | undefined {
   const { ssl } = library();
   const context = state.pointer;
-  const certificate = pemOf("certificate", options.certificate, options.certificateFile);
-  const privateKey = pemOf("private key", options.privateKey, options.privateKeyFile);
-  const ocspResponse = ocspResponseOf(options);
+  const response = ocspResponse && checkedOcspResponse(ocspResponse);
   // libssl would have a client's callback judge the server's response.
-  if (ocspResponse && state.role === "client") {
+  if (response && state.role === "client") {
     throw new TypeError("Cannot send an OCSP response from a client's context: only servers do");
   }
   if (certificate === undefined) {
-    if (ocspResponse) throw new TypeError("Cannot use an OCSP response without its certificate");
+    if (response) throw new TypeError("Cannot use an OCSP response without its certificate");
     if (privateKey !== undefined) throw new TypeError("Cannot use a private key without its certificate");
     return undefined;
   }
@@ -71,8 +68,8 @@ function useCertificate(
       }
     }
     // A file that holds both is common.
-    usePrivateKey(context, leaf!, privateKey ?? certificate, options.passphrase);
-    if (ocspResponse) stapleResponse(state, leaf!, ocspResponse);
+    usePrivateKey(context, leaf!, certificate, privateKey ?? certificate, passphrase);
+    if (response) stapleResponse(state, leaf!, response);
     return { names: namesOf(leaf!), isForTls12Only: isForTls12Only(derOf(leaf!)) };
   } finally {
     freeCertificates([leaf!, ...chain]);
@@ -87,31 +84,41 @@ function stapleResponse(state: ContextState, certificate: Pointer, response: Uin
   state.ocspResponses.set(memory.keyOf(certificate), response);
 }
 
-function usePrivateKey(context: Pointer, certificate: Pointer, pem: string, passphrase: string | undefined): void {
+function usePrivateKey(
+  context: Pointer,
+  leaf: Pointer,
+  certificate: Loaded,
+  source: Loaded,
+  passphrase: string | undefined,
+): void {
   const { ssl, crypto } = library();
-  const encrypted = /-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED/.test(pem);
+  const encrypted = /-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED/.test(
+    new TextDecoder().decode(source.bytes),
+  );
+  const what = sourceName("private key", source);
   if (encrypted && passphrase === undefined) {
-    throw new TypeError("Cannot read the private key: it is encrypted, and no passphrase was given");
+    throw new TypeError(`Cannot read ${what}: it is encrypted, and no passphrase was given`);
   }
   // Without a callback the last parameter is the passphrase. It is never NULL: that would ask on the terminal.
   const secret = cString(passphrase ?? "");
   let key: Pointer | Null;
   try {
-    key = readPem(pem, (bio) => crypto.PEM_read_bio_PrivateKey(bio, null, null, secret));
+    key = readPem(source.bytes, (bio) => crypto.PEM_read_bio_PrivateKey(bio, null, null, secret));
   } finally {
     secret.fill(0);
   }
   if (!key) {
-    throw openSslError(
-      encrypted
-        ? "Cannot read the private key, perhaps for a wrong passphrase"
-        : "Cannot read the private key from PEM",
-    );
+    throw encrypted
+      ? openSslError(`Cannot read ${what}, perhaps for a wrong passphrase`)
+      : pemError("private key", source, "privateKeyFile");
   }
   try {
     // First, as a key of another type than the certificate's goes to a place of its own.
-    if (crypto.X509_check_private_key(certificate, key) !== 1 || ssl.SSL_CTX_use_PrivateKey(context, key) !== 1) {
-      throw openSslError("Cannot use the private key: it does not belong to the certificate");
+    if (crypto.X509_check_private_key(leaf, key) !== 1 || ssl.SSL_CTX_use_PrivateKey(context, key) !== 1) {
+      const of = (file: string | undefined) => file === undefined ? "" : ` in ${file}`;
+      throw openSslError(
+        `Cannot use the private key${of(source.file)}: it does not belong to the certificate${of(certificate.file)}`,
+      );
     }
   } finally {
     crypto.EVP_PKEY_free(key);

@@ -1,16 +1,11 @@
 import { copyOf } from "./bytes.ts";
-import type { CertificateOptions } from "./context_options.ts";
 import { derElements } from "./der.ts";
-import { readFileOf } from "./pem.ts";
+import type { Loaded } from "./loaded_options.ts";
 
-/** The OCSP response of an option, or of the file that another option names. */
-export function ocspResponseOf({ ocspResponse, ocspResponseFile }: CertificateOptions): Uint8Array | undefined {
-  const given = ocspResponseFile === undefined
-    ? ocspResponse
-    : readFileOf("stapled OCSP response", ocspResponse, ocspResponseFile);
-  if (given === undefined) return undefined;
-  const response = copyOf("this OCSP response", given);
-  const what = ocspResponseFile === undefined ? "this OCSP response" : `the OCSP response file ${ocspResponseFile}`;
+/** Looks at the OCSP response of an option, or of its file. Answers a copy. */
+export function checkedOcspResponse({ bytes, file }: Loaded): Uint8Array {
+  const response = copyOf("this OCSP response", bytes);
+  const what = file === undefined ? "this OCSP response" : `the OCSP response file ${file}`;
   // RFC 6960, section 4.2.1.
   const sequence = 0x30, enumerated = 0x0a, successful = 0;
   const [whole, ...more] = derElements(response) ?? [];

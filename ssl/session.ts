@@ -142,7 +142,10 @@ export class Session {
    */
   static fromPem(pem: string): Session {
     const { ssl } = library();
-    const pointer = readPem(pem, (bio) => ssl.PEM_read_bio_SSL_SESSION(bio, null, null, cString("")));
+    const pointer = readPem(
+      new TextEncoder().encode(pem),
+      (bio) => ssl.PEM_read_bio_SSL_SESSION(bio, null, null, cString("")),
+    );
     if (!pointer) throw openSslError("Cannot read a session from PEM");
     return ownSession(pointer);
   }

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
+import { writeFileSync } from "node:fs";
 import { connect as connectTcp, createServer, type Server as TcpServer, type Socket } from "node:net";
 import {
   ClientSessions,
@@ -16,8 +17,9 @@ import {
 } from "../mod.ts";
 import { listenSockets } from "../server/listen.ts";
 import { contextsOf, sessionsOfWholeProgram } from "../server/client_sessions.ts";
+import { Authority } from "./authority.ts";
 import { later, visit } from "./client_support.ts";
-import { within } from "./server_support.ts";
+import { TemporaryFolder, within } from "./server_support.ts";
 import { Client, echo, leavingNothingLater, Recording, Server } from "./socket_support.ts";
 import { bytes, credentials, versions } from "./support.ts";
 
@@ -420,6 +422,51 @@ describe("ClientSessions", () => {
       await visit(server.port, options);
       for (let n = 0; n < 32; n++) contexts.get({ verify: "none", alpnProtocols: [`protocol ${n}`] });
       assertEquals((await visit(server.port, options)).resumed, true);
+    }),
+  );
+
+  it(
+    "tells contexts apart by what is in their files, in each of them",
+    leavingNothingLater(async () => {
+      using sessions = new ClientSessions();
+      using folder = new TemporaryFolder();
+      using authority = new Authority("an authority");
+      await using server = await PlainServer.start();
+      const contexts = contextsOf(sessions);
+      const [ec, other] = [authority.issue(["a client"]), authority.issue(["a client"])];
+      const [rsa, renewed] = [authority.issue(["a client"], "RSA"), authority.issue(["a client"], "RSA")];
+      const file = (name: string) => folder.file(name);
+      const options = {
+        ...ec,
+        verify: "none",
+        moreCertificates: [{ certificateFile: file("cert.pem"), privateKeyFile: file("key.pem") }],
+      } as const;
+      const write = ({ certificate, privateKey }: typeof rsa) => {
+        writeFileSync(file("cert.pem"), certificate);
+        writeFileSync(file("key.pem"), privateKey);
+      };
+      write(rsa);
+      const { context, key } = contexts.get(options);
+      assertEquals(contexts.get(options).context === context, true);
+      await visit(server.port, { ...options, sessions });
+      write(renewed);
+      const changed = contexts.get(options);
+      assertEquals([changed.context === context, changed.key === key], [false, false]);
+      // Sessions of before are another client's.
+      assertEquals((await visit(server.port, { ...options, sessions })).resumed, false);
+      assertEquals((await visit(server.port, { ...options, sessions })).resumed, true);
+      write(rsa);
+      assertEquals(contexts.get(options).context === context, true);
+      // The same wherever it is written.
+      const inline = contexts.get({ ...options, moreCertificates: [rsa] });
+      assertEquals(inline.context === context, true);
+      assertEquals(contexts.get({ ...options, ...other }).context === context, false);
+      writeFileSync(file("ca.pem"), authority.chain);
+      const trusting = { certificateAuthoritiesFile: file("ca.pem") };
+      const trusted = contexts.get(trusting).context;
+      assertEquals(contexts.get({ certificateAuthorities: authority.chain }).context === trusted, true);
+      writeFileSync(file("ca.pem"), authority.chain + ec.certificate);
+      assertEquals(contexts.get(trusting).context === trusted, false);
     }),
   );
 

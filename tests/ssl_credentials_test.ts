@@ -160,7 +160,7 @@ describe("SslContext's certificate and key", () => {
       assertThrows(
         () => SslContext.server({ certificate: certificate + damaged, privateKey: read("leaf.key") }),
         OpenSslError,
-        "number 2 is damaged",
+        "number 2 of 2 is damaged",
       );
       for (const privateKey of ["", "no PEM", certificate]) {
         const error = thrownBy(() => SslContext.server({ certificate, privateKey }));
