@@ -336,7 +336,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
  * A TLS server with the interface of node:tls's `createServer`, on Deno, Bun and Node: the same options, events and
  * methods, as far as they have a counterpart. Other than in Node, `newSession` and `resumeSession` are emitted for
  * TLS 1.3 as well, so that sessions can be kept outside of the process. With no listener for `resumeSession` they are
- * kept in memory.
+ * kept in memory. NODE_TLS.md lists all that differs.
  *
  * A listener that throws, rejects, answers nonsense or nothing costs its client a full handshake; `tlsClientError` tells
  * of it. Sessions hold the keys of connections: store them where nobody else can read them.

@@ -29,7 +29,7 @@ export let factsOf: (stream: NodeTlsSocket) => TlsFacts;
  *
  * What cannot be had throws an error that says what to use in its place: `setKeyCert`, `setServername`, `setSession`,
  * `enableTrace`, `resetAndDestroy`, `connect`, `setTypeOfService`, `getTypeOfService`. `renegotiate` is always refused.
- * What begins with an underscore in node:tls, and `ssl`, is not here.
+ * What begins with an underscore in node:tls, and `ssl`, is not here. NODE_TLS.md lists all that differs.
  *
  * @see https://nodejs.org/api/tls.html#class-tlstlssocket
  */
@@ -69,10 +69,14 @@ export abstract class NodeTlsSocket extends Duplex {
 
   /**
    * Why the other side's certificate was not verified, as OpenSSL and node:tls name it: `DEPTH_ZERO_SELF_SIGNED_CERT`.
-   * Null if it was, and if none was asked for.
+   * `ERR_TLS_CERT_ALTNAME_INVALID` if it is a good one for another name. Null if it was, and if none was asked for.
    */
   get authorizationError(): string | null {
-    return this.#facts.authorizationError;
+    const { authorizationError } = this.#facts;
+    // node:tls looks at the name by itself.
+    return /^(HOSTNAME|IP_ADDRESS)_MISMATCH$/.test(authorizationError ?? "")
+      ? "ERR_TLS_CERT_ALTNAME_INVALID"
+      : authorizationError;
   }
 
   /** The application protocol (ALPN) that was agreed on: `h2`. False if there is none. */

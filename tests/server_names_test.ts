@@ -152,7 +152,7 @@ describe("connect()", () => {
       for (
         const [certificateAuthorities, serverName, verdict] of [
           [ours.certificate, "one.example", null],
-          [ours.certificate, "two.example", "HOSTNAME_MISMATCH"],
+          [ours.certificate, "two.example", "ERR_TLS_CERT_ALTNAME_INVALID"],
           [foreign, "one.example", "DEPTH_ZERO_SELF_SIGNED_CERT"],
           [foreign, "two.example", "DEPTH_ZERO_SELF_SIGNED_CERT"],
         ] as const

@@ -51,6 +51,7 @@ describe("createServer() and node:tls's take the same for not given", () => {
     allowPartialTrustChain: [false],
     enableTrace: [false],
     pauseOnConnect: [false],
+    allowHalfOpen: [null, false],
     keepAlive: [false, true],
   };
   for (const [name, values] of Object.entries(ignored)) {
