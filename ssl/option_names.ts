@@ -14,7 +14,7 @@ export function alternativeTo(name: string, known: readonly string[]): string {
   if (nearest !== undefined && distance <= Math.max(2, name.length / 3)) {
     return `there is none of that name; did you mean ${nearest}?`;
   }
-  return known.length === 0 ? "there are none" : `there is none of that name; there are ${known.join(", ")}`;
+  return `there is none of that name; there are ${known.join(", ")}${nearest ? `, and the nearest is ${nearest}` : ""}`;
 }
 
 interface Elsewhere {
