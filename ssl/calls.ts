@@ -118,9 +118,25 @@ function runAfterwards(): void {
   for (let action = afterwards.shift(); action; action = afterwards.shift()) calledBack(undefined, action);
 }
 
+/**
+ * For finalizers, whom nobody has called: what a user's callback throws there is nobody's, and would end the process.
+ */
+export function quietly(release: () => void): void {
+  try {
+    release();
+  } catch {
+    // All that was to be released is.
+  }
+}
+
 /** Whether it is what callbacks threw, and not a failure of the call that it came out of. */
 export function wasThrownByCallback(error: unknown): boolean {
   return error !== undefined && error === rethrown;
+}
+
+/** Throws what a user's function threw that nobody had called who could be told, as if a callback of this call had. */
+export function throwAsCallback(error: unknown): never {
+  rethrow([error]);
 }
 
 let rethrown: unknown;

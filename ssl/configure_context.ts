@@ -52,7 +52,12 @@ export function configureContext(
     options.signatureAlgorithms,
     (text) => ssl.SSL_CTX_ctrl_buffer(pointer, control.setSignatureAlgorithms, 0, text),
   );
-  if (role === "server") ssl.SSL_CTX_callback_ctrl(pointer, control.setServerNameCallback, trampolines().serverName);
+  if (
+    role === "server" &&
+    Number(ssl.SSL_CTX_callback_ctrl(pointer, control.setServerNameCallback, trampolines().serverName)) !== 1
+  ) {
+    throw openSslError("Cannot have the context take server names");
+  }
   if (options.alpnProtocols) setAlpn(state, role, options.alpnProtocols);
 
   const verify = options.verify ?? (role === "client" ? "require" : "none");

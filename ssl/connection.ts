@@ -2,7 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import type { Pointer } from "../ffi/types.ts";
 import { adopt } from "./adopt.ts";
 import { copyOf, isLendable, lengthNow, PrivateArray, requireBytes, viewOf, writeInto } from "./bytes.ts";
-import { type Caller, calling, enter, leave } from "./calls.ts";
+import { type Caller, calling, enter, leave, quietly } from "./calls.ts";
 import {
   alpnProtocolOf,
   type CipherNames,
@@ -16,6 +16,7 @@ import { contextPointer, contextState, type SslContext } from "./context.ts";
 import { type ConnectionReference, freeConnection, switchContext } from "./connection_reference.ts";
 import { holdContext } from "./context_reference.ts";
 import { type ContextState, wrappers } from "./context_state.ts";
+import { requireCipher } from "./fitness.ts";
 import { held, library } from "./library.ts";
 import { nameOfPeer } from "./names.ts";
 import { expectServerName, newSsl } from "./new_ssl.ts";
@@ -26,6 +27,7 @@ import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
 import { ownSession, Session, sessionPointer } from "./session.ts";
 import { trampolines } from "./trampolines.ts";
+import { Waking } from "./waking.ts";
 
 export type { CipherNames, VerifyResult } from "./connection_facts.ts";
 
@@ -78,7 +80,7 @@ export let isLimitedToTls12: (connection: SslConnection) => boolean;
 export let offerSession: (connection: SslConnection, session: Session) => void;
 
 /** The net under forgotten connections. */
-const forgotten = new FinalizationRegistry<ConnectionReference>(freeConnection);
+const forgotten = new FinalizationRegistry<ConnectionReference>((own) => quietly(() => freeConnection(own)));
 
 /**
  * One TLS connection (`SSL`) without any I/O: ciphertext goes in and comes out as bytes, and so does plaintext. Every
@@ -125,6 +127,7 @@ export class SslConnection {
   #established = false;
   #held = 0;
   #onEnd: (() => void) | undefined;
+  readonly #waking = new Waking();
   /** A call on this connection is under way: its callbacks must not make another. */
   #busy = false;
   /** The last read brought data: the next one counts control messages anew. */
@@ -223,6 +226,9 @@ export class SslConnection {
 
   #offer(offered: Session): void {
     const session = sessionPointer(offered);
+    requireCipher("offer this session", session);
+    // libssl would remove the one that the connection has, under the lock that it may hold.
+    if (this.#established) this.#idle("offer another session");
     if (calling(() => library().ssl.SSL_set_session(this.#alive(), session)) !== 1) {
       throw openSslError("Cannot use this session for the connection", "the handshake has begun");
     }
@@ -267,11 +273,13 @@ export class SslConnection {
         `Cannot ${what} from within its context's remove session callback: do it when the callback is over`,
       );
     }
+    this.#waking.throwFailure();
     return pointer;
   }
 
   /**
-   * Called by {@linkcode SslConnection.wake}. Set by the transport, which is to call `handshake()` again.
+   * Called by {@linkcode SslConnection.wake}. Set by the transport, which is to call `handshake()` again. What it throws,
+   * or its Promise is rejected with, comes out of the next call that moves the connection on.
    */
   onWake: (() => void) | undefined;
 
@@ -282,7 +290,7 @@ export class SslConnection {
    */
   wake(): void {
     if (this.#busy) queueMicrotask(() => this.wake());
-    else if (this.#pointer) this.onWake?.();
+    else if (this.#pointer && this.onWake) this.#waking.call(this.onWake);
   }
 
   /**
@@ -681,9 +689,13 @@ export class SslConnection {
     if (!pointer) return;
     this.#pointer = undefined;
     this.#endedBy = by;
-    this.#onEnd?.();
-    if (!this.#own) return;
-    forgotten.unregister(this);
-    freeConnection(this.#own);
+    try {
+      this.#onEnd?.();
+    } finally {
+      if (this.#own) {
+        forgotten.unregister(this);
+        freeConnection(this.#own);
+      }
+    }
   }
 }

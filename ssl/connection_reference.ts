@@ -26,24 +26,29 @@ export function switchContext(reference: ConnectionReference, to: ContextState):
   const { pointer, context, borrowed } = reference;
   if (to === (borrowed ?? context)) return false;
   const { ssl } = library();
-  if (!ssl.SSL_set_SSL_CTX(pointer, to.pointer)) throw openSslError("Cannot use another context for the connection");
-  // libssl takes the new one's only where the connection had its old context's, which may have been set anew.
-  if (to.idContext.length > 0) ssl.SSL_set_session_id_context(pointer, to.idContext, to.idContext.length);
-  // NULL would leave a callback that lets everybody in where it is.
-  const verify = ssl.SSL_CTX_get_verify_callback(to.pointer) ||
-    ssl.SSL_get_verify_callback(pointer) && trampolines().acceptVerifiedCertificate;
-  ssl.SSL_set_verify(pointer, ssl.SSL_CTX_get_verify_mode(to.pointer), verify);
-  // libssl chooses the version after the client hello callback.
-  if (to.isForTls12Only !== (borrowed ?? context).isForTls12Only) {
-    setMaxVersion(pointer, to.isForTls12Only ? protocolNumber("TLSv1.2") : maxVersionOf(context));
+  if (to !== context) borrow(to);
+  try {
+    // libssl takes the new one's id context only where the connection had its old context's, which may be another now.
+    if (
+      !ssl.SSL_set_SSL_CTX(pointer, to.pointer) ||
+      (to.idContext.length > 0 && ssl.SSL_set_session_id_context(pointer, to.idContext, to.idContext.length) !== 1)
+    ) {
+      throw openSslError("Cannot use another context for the connection");
+    }
+    // NULL would leave a callback that lets everybody in where it is.
+    const verify = ssl.SSL_CTX_get_verify_callback(to.pointer) ||
+      ssl.SSL_get_verify_callback(pointer) && trampolines().acceptVerifiedCertificate;
+    ssl.SSL_set_verify(pointer, ssl.SSL_CTX_get_verify_mode(to.pointer), verify);
+    // libssl chooses the version after the client hello callback.
+    if (to.isForTls12Only !== (borrowed ?? context).isForTls12Only) {
+      setMaxVersion(pointer, to.isForTls12Only ? protocolNumber("TLSv1.2") : maxVersionOf(context));
+    }
+  } catch (error) {
+    if (to !== context) giveBack(to);
+    throw error;
   }
-  if (to === context) reference.borrowed = undefined;
-  else {
-    relayCallbacks(context, to);
-    ssl.SSL_CTX_up_ref(to.pointer);
-    holdContext(to);
-    reference.borrowed = to;
-  }
+  if (to !== context) relayCallbacks(context, to);
+  reference.borrowed = to === context ? undefined : to;
   if (borrowed) giveBack(borrowed);
   return true;
 }
@@ -64,20 +69,27 @@ function relayCallbacks(from: ContextState, to: ContextState): void {
   if (from.keylog) ssl.SSL_CTX_set_keylog_callback(to.pointer, ours.keylog);
 }
 
+function borrow(to: ContextState): void {
+  if (library().ssl.SSL_CTX_up_ref(to.pointer) !== 1) throw openSslError("Cannot take a reference to another context");
+  holdContext(to);
+}
+
 function giveBack(borrowed: ContextState): void {
   releaseContext(borrowed, () => library().ssl.SSL_CTX_free(borrowed.pointer), "context freed");
 }
 
-/** Frees an SSL as soon as no call into libssl is under way. */
+/** Frees an SSL, and gives its contexts back, as soon as no call into libssl is under way. */
 export function freeConnection({ pointer, context, borrowed }: ConnectionReference): void {
-  releaseContext(context, () => {
-    const { ssl } = library();
-    // The last connection takes the context with it: with another reference, that is a step of its own.
-    const isLast = context.references === 1;
-    if (isLast) ssl.SSL_CTX_up_ref(context.pointer);
-    ssl.SSL_free(pointer);
-    held.connections--;
-    if (isLast) calling(() => ssl.SSL_CTX_free(context.pointer), "context freed");
-  }, "unclean close");
-  if (borrowed) giveBack(borrowed);
+  // In a call of its own, all of it is done when that has unwound, and what callbacks throw comes after it.
+  calling(() => {
+    releaseContext(context, () => {
+      const { ssl } = library();
+      // The last connection takes the context with it: with another reference, that is a step of its own.
+      const isLast = context.references === 1 && ssl.SSL_CTX_up_ref(context.pointer) === 1;
+      ssl.SSL_free(pointer);
+      held.connections--;
+      if (isLast) calling(() => ssl.SSL_CTX_free(context.pointer), "context freed");
+    }, "unclean close");
+    if (borrowed) giveBack(borrowed);
+  });
 }

@@ -1,7 +1,7 @@
 import type { Null, Pointer } from "../ffi/types.ts";
 import { adopt } from "./adopt.ts";
 import { copyOf } from "./bytes.ts";
-import { calling } from "./calls.ts";
+import { calling, quietly } from "./calls.ts";
 import type {
   ClientHelloCallback,
   GenerateSessionIdCallback,
@@ -16,13 +16,15 @@ import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, makeState, stateOf, wrappers } from "./context_state.ts";
 import { configureContext } from "./configure_context.ts";
 import { contextKinds, type SslContextOptions } from "./context_options.ts";
+import { encodeDer } from "./der.ts";
+import { requireCipher, requireId } from "./fitness.ts";
 import { held, library } from "./library.ts";
 import { type LoadedOptions, loadOptions, wipe } from "./loaded_options.ts";
 import { clearErrors, openSslError } from "./openssl_error.ts";
 import { readOptions } from "./options.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
-import { requireSeconds, type Session, sessionPointer } from "./session.ts";
+import { giveAwaySession, requireSeconds, Session, sessionPointer } from "./session.ts";
 import { type SessionCounters, sessionCounters } from "./session_counters.ts";
 import { trampolines } from "./trampolines.ts";
 
@@ -47,7 +49,7 @@ export let makeLoadedContext: (role: "server" | "client", options: LoadedOptions
 export let contextState: (context: SslContext) => ContextState;
 
 /** The net under forgotten contexts. */
-const forgotten = new FinalizationRegistry<ContextState>(free);
+const forgotten = new FinalizationRegistry<ContextState>((state) => quietly(() => free(state)));
 
 /**
  * What connections have in common (`SSL_CTX`): certificate, protocols, trust, and how sessions are kept.
@@ -138,7 +140,7 @@ export class SslContext {
     const { adapter, ssl } = library();
     const context = adapter.toPointer(pointer);
     if (!context) throw new TypeError("Cannot make an SslContext: the pointer is NULL, or no pointer of this runtime");
-    ssl.SSL_CTX_up_ref(context);
+    if (ssl.SSL_CTX_up_ref(context) !== 1) throw openSslError("Cannot take a reference to the SSL_CTX");
     return adopt(context, ssl.SSL_CTX_free, () => {
       return new SslContext(secret, context, stateOf(context) ?? makeState(context, true));
     });
@@ -284,7 +286,10 @@ export class SslContext {
   setGenerateSessionIdCallback(callback: GenerateSessionIdCallback | null): void {
     requireCallback(callback);
     refuseCachesCallback(this.#state, "generateSessionId");
-    library().ssl.SSL_CTX_set_generate_session_id(this.#alive(), callback && trampolines().generateSessionId);
+    const pointer = this.#outsideRemove("set the callback for session ids");
+    if (library().ssl.SSL_CTX_set_generate_session_id(pointer, callback && trampolines().generateSessionId) !== 1) {
+      throw openSslError("Cannot set the callback for session ids");
+    }
     this.#state.generateSessionId = callback ?? undefined;
   }
 
@@ -373,7 +378,9 @@ export class SslContext {
 
   set numTickets(count: number) {
     requireCount("the number of tickets", count);
-    library().ssl.SSL_CTX_set_num_tickets(this.#alive(), count);
+    if (library().ssl.SSL_CTX_set_num_tickets(this.#alive(), count) !== 1) {
+      throw openSslError(`Cannot set the number of tickets to ${count}`);
+    }
     this.#state.numTickets = count;
   }
 
@@ -398,15 +405,20 @@ export class SslContext {
    * Puts a session into the internal cache, which takes a reference of its own.
    *
    * It is a copy that is put there: libssl chains its sessions to one another, and one that is in the caches of two
-   * contexts breaks both chains. One with the same id is replaced.
+   * contexts breaks both chains. One with the same id is replaced. The copy of one that was removed can be resumed.
    *
    * @returns whether it was put there
+   * @throws {TypeError} for one without an id, and one of a handshake that is not over
    * @see SSL_CTX_add_session(3), SSL_SESSION_dup(3)
    */
   addSession(session: Session): boolean {
     const pointer = this.#outsideRemove("add a session");
     const { ssl } = library();
-    const copy = ssl.SSL_SESSION_dup(sessionPointer(session));
+    const added = sessionPointer(session);
+    const action = "add this session to a context's cache";
+    requireCipher(action, added);
+    requireId(action, added);
+    const copy = ssl.SSL_SESSION_is_resumable(added) === 1 ? ssl.SSL_SESSION_dup(added) : unmarkedCopyOf(added);
     if (!copy) throw openSslError("Cannot copy a session");
     try {
       return calling(() => ssl.SSL_CTX_add_session(pointer, copy), "evicted") === 1;
@@ -479,6 +491,16 @@ function free(state: ContextState): void {
     library().ssl.SSL_CTX_free(state.pointer);
     held.contexts--;
   }, "context freed");
+}
+
+/** libssl marks a session that was removed, or whose connection has failed. Who adds it anew wants it to resume. */
+function unmarkedCopyOf(session: Pointer): Pointer {
+  const der = encodeDer("a session", (out) => library().ssl.i2d_SSL_SESSION(session, out));
+  try {
+    return giveAwaySession(Session.fromDer(der), "being put into a context's cache");
+  } finally {
+    der.fill(0);
+  }
 }
 
 function requireCount(what: string, count: number): void {

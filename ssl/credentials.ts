@@ -79,7 +79,9 @@ function useCertificate(
 function stapleResponse(state: ContextState, certificate: Pointer, response: Uint8Array): void {
   const { ssl, memory } = library();
   const setStatusCallback = 63; // SSL_CTRL_SET_TLSEXT_STATUS_REQ_CB
-  ssl.SSL_CTX_callback_ctrl(state.pointer, setStatusCallback, trampolines().certificateStatus);
+  if (Number(ssl.SSL_CTX_callback_ctrl(state.pointer, setStatusCallback, trampolines().certificateStatus)) !== 1) {
+    throw openSslError("Cannot have the context send OCSP responses");
+  }
   // The context holds the certificate for as long as it lives.
   state.ocspResponses.set(memory.keyOf(certificate), response);
 }

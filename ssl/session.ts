@@ -3,10 +3,11 @@ import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { readPem, writePem } from "./pem.ts";
 import { copyOf, isLendable, requireBytes } from "./bytes.ts";
-import { whenUnwound } from "./calls.ts";
+import { quietly, whenUnwound } from "./calls.ts";
 import { certificateOf } from "./certificate.ts";
 import { encodeDer } from "./der.ts";
 import { removals } from "./context_state.ts";
+import { requireCipher } from "./fitness.ts";
 import { held, library } from "./library.ts";
 import { nameOfPeer } from "./names.ts";
 import { openSslError } from "./openssl_error.ts";
@@ -14,7 +15,7 @@ import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { SessionReleasedError } from "./released_error.ts";
 
 /** The net under forgotten sessions: their reference is given back when the garbage collector finds them. */
-const forgotten = new FinalizationRegistry<Pointer>(free);
+const forgotten = new FinalizationRegistry<Pointer>((pointer) => quietly(() => free(pointer)));
 
 const secret = Symbol("Session");
 
@@ -208,8 +209,8 @@ export class Session {
     if (!(seconds >= 0)) throw new RangeError(`Cannot set a session's time to ${created}`);
     const pointer = this.#outsideRemove("set a session's time");
     const { ssl } = library();
-    if (ssl.SSL_SESSION_set_time_ex) ssl.SSL_SESSION_set_time_ex(pointer, seconds);
-    else ssl.SSL_SESSION_set_time!(pointer, seconds);
+    const set = ssl.SSL_SESSION_set_time_ex?.(pointer, seconds) ?? ssl.SSL_SESSION_set_time!(pointer, seconds);
+    if (Number(set) !== seconds) throw openSslError(`Cannot set a session's time to ${created.toISOString()}`);
   }
 
   /** For how long it may resume, in seconds from {@linkcode Session.created}. Settable; a RangeError below 0. */
@@ -219,7 +220,10 @@ export class Session {
 
   set timeout(seconds: number) {
     requireSeconds("a session's timeout", seconds);
-    library().ssl.SSL_SESSION_set_timeout(this.#outsideRemove("set a session's timeout"), seconds);
+    const pointer = this.#outsideRemove("set a session's timeout");
+    if (Number(library().ssl.SSL_SESSION_set_timeout(pointer, seconds)) !== 1) {
+      throw openSslError(`Cannot set a session's timeout to ${seconds} s`);
+    }
   }
 
   /** When it expires: {@linkcode Session.created} and {@linkcode Session.timeout} together. */
@@ -271,6 +275,7 @@ export class Session {
    */
   toDer(): Uint8Array {
     const pointer = this.#alive();
+    requireCipher("write a session as DER", pointer);
     return encodeDer("a session", (out) => library().ssl.i2d_SSL_SESSION(pointer, out));
   }
 
@@ -281,6 +286,7 @@ export class Session {
    */
   toPem(): string {
     const pointer = this.#alive();
+    requireCipher("write a session as PEM", pointer);
     return writePem("a session", (bio) => library().ssl.PEM_write_bio_SSL_SESSION(bio, pointer));
   }
 
@@ -291,7 +297,7 @@ export class Session {
    */
   clone(): Session {
     const pointer = this.#alive();
-    library().ssl.SSL_SESSION_up_ref(pointer);
+    if (library().ssl.SSL_SESSION_up_ref(pointer) !== 1) throw openSslError("Cannot take a reference to a session");
     return ownSession(pointer);
   }
 

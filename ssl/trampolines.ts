@@ -10,6 +10,7 @@ import { ClientHello } from "./client_hello.ts";
 import type { SslConnection } from "./connection.ts";
 import { SessionCacheMode } from "./constants.ts";
 import { type ContextState, removals, stateOf, wrappers } from "./context_state.ts";
+import { requireCipher } from "./fitness.ts";
 import { library, whenOpened } from "./library.ts";
 import { offeredProtocols, selectOffered, selectProtocol } from "./select_protocol.ts";
 import { endSession, giveAwaySession, keepSession, lendSession, Session, sessionPointer } from "./session.ts";
@@ -126,6 +127,12 @@ function getSession(ssl: Pointer | Null, data: Pointer | Null, length: number, c
         ? undefined
         : giveAwaySession(session, "being given to libssl by the get session callback");
       const found = given ?? sessionPointer(session);
+      try {
+        requireCipher("use the session that the get session callback returned", found);
+      } catch (error) {
+        if (given) whenUnwound(() => ssl.SSL_SESSION_free(given));
+        throw error;
+      }
       // Up to 1.1.1 libssl would go on with one that was removed meanwhile, and break the handshake.
       const isGood = ssl.SSL_SESSION_is_resumable(found) === 1;
       if (isCallers && isGood) caller.resumedId = id;
@@ -274,8 +281,9 @@ function certificateStatus(connection: Pointer | Null): number {
     if (!copy) return ignored;
     memory.writeBytes(copy, response, response.length);
     const setResponse = 71; // SSL_CTRL_SET_TLSEXT_STATUS_REQ_OCSP_RESP: libssl frees it
-    ssl.SSL_ctrl_pointer(connection, setResponse, response.length, copy);
-    return accepted;
+    if (Number(ssl.SSL_ctrl_pointer(connection, setResponse, response.length, copy)) === 1) return accepted;
+    crypto.CRYPTO_free(copy, null, 0);
+    return ignored;
   });
 }
 

@@ -2,31 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { type Session, SslConnection, SslContext } from "../mod.ts";
 import { assertNothingLeft, counts, standing } from "./counts.ts";
+import { canCollect, collect, collectUntil } from "./garbage.ts";
 import { Contexts, type Link, versions } from "./support.ts";
-
-/** Runs the garbage collector, as this runtime has it; false where it does not give it to programs. */
-function collect(): boolean {
-  const runtime = globalThis as { gc?: () => void; Bun?: { gc(force: boolean): void } };
-  if (runtime.Bun) runtime.Bun.gc(true);
-  else if (runtime.gc) runtime.gc();
-  else return false;
-  return true;
-}
-
-/** Runs it until `gone` holds. Finalizers run in macrotasks of their own. */
-async function collectUntil(gone: () => boolean): Promise<boolean> {
-  const end = Date.now() + 20_000;
-  while (!gone()) {
-    if (Date.now() > end) return false;
-    // What else keeps an old object alive is a stale slot on the stack: move it, and leave some garbage.
-    Array.from({ length: 1000 }, (_, n) => ({ n }));
-    collect();
-    await new Promise((resolve) => setTimeout(resolve, 0));
-  }
-  return true;
-}
-
-const canCollect = collect();
 
 for (const version of versions) {
   describe(`${version}: what was forgotten is freed eventually`, () => {
