@@ -228,7 +228,7 @@ export class Lookups {
   #get(lookup: Lookup, session: OfferedSession): Answer {
     const { key } = session;
     const shared = this.#shared.get(key);
-    if (shared) return this.#join(lookup, session, shared).answer;
+    if (shared?.isYoung) return this.#join(lookup, session, shared).answer;
     const forget = () => {
       if (this.#shared.get(key) === question) this.#shared.delete(key);
     };

@@ -155,8 +155,8 @@ export class SessionCache {
    * Deletes a session from the store. No connection that begins after that resumes it, and no handshake that is under
    * way is given it. What a handshake that has been given it makes of it is not stored.
    *
-   * Another server that shares the store may have asked it just before: what it was answered counts there, for
-   * `lookupTimeout` at most.
+   * Another server that shares the store may have asked it just before. What it is answered counts for the connections
+   * that had begun there, and for those that begin within 10 ms of the question.
    *
    * @param id the session's id
    * @throws {SessionStoreError} if the store failed, or took longer than `writeTimeout`: the session may still be there

@@ -142,14 +142,24 @@ counter("stored_sessions", "Sessions handed to the store", () => sessions.stats(
 counter("removed_sessions", "Sessions that libssl removed", () => sessions.stats().removed);
 counter("store_errors", "Failures of the store", () => sessions.stats().errors);
 counters("refused_sessions", "Sessions that were offered and may not resume", () => {
-  const { foreignIds, alreadyTaken, notOpened, tooOld, otherName } = sessions.stats();
+  const stats = sessions.stats();
   return {
-    foreign_id: foreignIds,
-    already_taken: alreadyTaken,
-    not_opened: notOpened,
-    too_old: tooOld,
-    other_name: otherName,
+    foreign_id: stats.foreignIds,
+    already_taken: stats.alreadyTaken,
+    not_opened: stats.notOpened,
+    too_old: stats.tooOld,
+    from_the_future: stats.fromTheFuture,
+    other_name: stats.otherName,
+    other_context: stats.otherContext,
+    other_version: stats.otherVersion,
+    other_cipher: stats.otherCipher,
+    client_certificate: stats.certificateRefused,
+    revoked: stats.revokedMeanwhile,
   };
+});
+counters("lost_sessions", "Sessions that were not stored", () => {
+  const { tooLarge, writeFailures, droppedWrites } = sessions.stats();
+  return { too_large: tooLarge, store_failed: writeFailures, too_many_writes: droppedWrites };
 });
 histogram("store_lookup", "How long the store took to answer lookups", () => sessions.stats().lookupLatency);
 histogram("store_write", "How long the store took to store", () => sessions.stats().storeLatency);

@@ -260,3 +260,29 @@ describe("A fatal alert", () => {
     }),
   );
 });
+
+describe("A session that another server deletes", () => {
+  it(
+    "is not shared with connections that begin after that",
+    leavingNothingLater(async () => {
+      const store = new PendingStore();
+      const options = { store, secrets: [secret()], lookupTimeout: 10_000 };
+      using contexts = new Cached("TLSv1.2", options);
+      using others = new Cached("TLSv1.2", options);
+      using made = make(contexts);
+      const [session] = contexts.sessions;
+      using first = contexts.link(session);
+      first.half();
+      const value = store.inner.get(store.lookups[0]!.key);
+      await new Promise((resolve) => setTimeout(resolve, 15));
+      await others.cache.revoke(made.id);
+      using second = contexts.link(session);
+      second.half();
+      store.lookups[0]!.resolve(value);
+      store.lookups[1]!.answer();
+      await Promise.all([woken(first.server), woken(second.server)]);
+      // The one had begun before.
+      assertEquals([finish(first), finish(second)], [true, false]);
+    }),
+  );
+});
