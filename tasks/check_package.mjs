@@ -147,9 +147,21 @@ async function typesHold(made) {
   }
 }
 
-await step("One name and version on npm and JSR", () => {
-  const jsr = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
-  expect(`${jsr.name}@${jsr.version}`, new RegExp(`^${name}@${manifest.version}$`), "deno.json");
+await step("One name and version on npm and JSR, and one of each package", () => {
+  const read = (file) => JSON.parse(readFileSync(join(root, file), "utf8"));
+  const { devDependencies } = read("tasks/package.json");
+  const { imports, ...jsr } = read("deno.json");
+  const texts = {
+    "deno.json": [`${jsr.name}@${jsr.version}`, `${name}@${manifest.version}`],
+    "prom-client in deno.json": [imports["prom-client"], `npm:prom-client@${devDependencies["prom-client"]}`],
+    "cache/redis_package.ts": [
+      /npm:redis@[^"]+/.exec(readFileSync(join(root, "cache/redis_package.ts"), "utf8"))?.[0],
+      `npm:redis@${manifest.peerDependencies.redis}`,
+    ],
+  };
+  for (const [where, [is, should]] of Object.entries(texts)) {
+    if (is !== should) throw new Error(`${where}: ${is} should be ${should}`);
+  }
 });
 
 await project("npm install of the tarball", async (made) => {
@@ -180,6 +192,16 @@ await project("bun add", async (made) => {
     checkInstalled(made);
   });
   await resumes(made, { Bun: [bun] });
+  await step("bun build --compile: a program that runs where there are no packages", async () => {
+    const compiled = join(temporary, "compiled");
+    await made.run([bun, "build", "--compile", "resume.mjs", "--outfile", compiled]);
+    const elsewhere = new Project();
+    try {
+      expect(await elsewhere.run([compiled]), /^full,resumed function\n$/, "The output");
+    } finally {
+      elsewhere.remove();
+    }
+  });
   await firstProgramResumes(made, { Bun: [bun], "Bun again": [bun] });
 });
 
