@@ -9,7 +9,6 @@
  * its own, which keeps its sessions in sessions.db.
  */
 
-import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { connect, listen, selfSigned, Session, SessionCache, SqliteStore } from "../mod.ts";
@@ -44,12 +43,16 @@ const socket = await connect({
 const { protocol, cipher, isResumed } = socket.tls;
 console.log(`${protocol} ${cipher}: ${isResumed ? "resumed" : "a full handshake"}`);
 socket.write(`GET / HTTP/1.1\r\nhost: ${url?.host ?? "localhost"}\r\nconnection: close\r\n\r\n`);
-await once(socket.resume(), "end");
-// With TLS 1.3 the session comes after the handshake, ahead of the first answer.
-const latest = socket.tls.session();
+const latest = await new Promise<Session | undefined>((resolve, reject) => {
+  // With TLS 1.3 the session comes after the handshake, ahead of the first answer.
+  socket.once("data", () => resolve(socket.tls.session())).once("error", reject).once(
+    "close",
+    () => resolve(undefined),
+  );
+});
 if (latest?.isResumable) writeFileSync(file, latest.toPem(), { mode: 0o600 }); // it holds the connection's keys
 latest?.dispose();
 session?.dispose();
-socket.end();
+socket.resume().end();
 await server.close();
 store.close();
