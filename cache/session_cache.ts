@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers";
 import { copyOf } from "../ssl/bytes.ts";
 import { whenUnwound } from "../ssl/calls.ts";
-import type { RemovalReason } from "../ssl/callback_types.ts";
+import type { RemovalReason, SessionLookup } from "../ssl/callback_types.ts";
 import { clientChainOf } from "../ssl/client_certificate.ts";
 import { isLimitedToTls12, type SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode, SslOption } from "../ssl/constants.ts";
@@ -13,7 +13,7 @@ import { Session } from "../ssl/session.ts";
 import { checkedOptions } from "./check_options.ts";
 import { Deadlines } from "./deadlines.ts";
 import { SealError } from "./envelope.ts";
-import { sameBytes, shortId, toHex } from "./hex.ts";
+import { sameBytes, shortId } from "./hex.ts";
 import { Journal } from "./journal.ts";
 import type { FoundValue, Lookup, Opened } from "./lookup.ts";
 import { Lookups } from "./lookups.ts";
@@ -24,6 +24,7 @@ import type { NotStoredReason, SessionCacheOptions, SessionCacheStats } from "./
 import type { MaybePromise, SessionStore } from "./session_store.ts";
 import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
 import { StoreWrites } from "./store_writes.ts";
+import { ValueReader } from "./value_reader.ts";
 import { Vault } from "./vault.ts";
 
 /**
@@ -61,8 +62,7 @@ export class SessionCache {
   /** What the store was told and is not done with. */
   readonly #underWay = new Set<Promise<void>>();
   readonly #revocations = new Revocations();
-  /** The session id contexts that its sessions are made under. One of them opens a sealed value. */
-  readonly #idContexts = new Map<string, Uint8Array>();
+  readonly #reader: ValueReader;
 
   /**
    * A cache that serves no context yet: {@linkcode SessionCache.attach} gives it one.
@@ -77,6 +77,7 @@ export class SessionCache {
     const { store, secrets, lookupTimeout, maxSessionAge, maxLineageAge, ...rest } = read;
     this.#store = store;
     this.#vault = new Vault(secrets);
+    this.#reader = new ValueReader(this.#vault);
     this.#journal = new Journal(read);
     this.#lookups = new Lookups(store, rest.takes, this.#vault, this.#journal, lookupTimeout);
     this.#writes = new StoreWrites(store, this.#journal, rest.writeTimeout, rest.maxPendingWrites);
@@ -130,14 +131,14 @@ export class SessionCache {
     const noTls13 = 0x20000000; // SSL_OP_NO_TLSv1_3
     const acceptsTls13 = (context.maxVersion ?? "TLSv1.3") === "TLSv1.3" && (context.options & noTls13) === 0;
     const state = contextState(context);
-    this.#knowIdContext(state.idContext);
+    this.#reader.know(state.idContext);
     setClientHelloStep(
       state,
       "lookUpSession",
       (connection, hello) => this.#lookups.begin(connection, hello, acceptsTls13 && !isLimitedToTls12(connection)),
     );
     context.setNewSessionCallback((connection, session) => this.#keep(connection, session));
-    context.setGetSessionCallback((connection, id) => this.#find(connection, id));
+    context.setGetSessionCallback((connection, id, lookup) => this.#find(connection, id, lookup));
     context.setRemoveSessionCallback((_context, session, reason) => this.#remove(session, reason));
     if (this.#vault.makesIds) {
       context.setGenerateSessionIdCallback((connection) =>
@@ -195,7 +196,7 @@ export class SessionCache {
           await new Promise((resolve) => setImmediate(resolve));
           began = performance.now();
         }
-        const id = this.#look(key, value, (session) => matches(session) ? session.id : undefined);
+        const id = this.#reader.read(key, value, (session) => matches(session) ? session.id : undefined);
         if (!id) continue;
         try {
           await this.#delete(key);
@@ -206,7 +207,7 @@ export class SessionCache {
         revoked++;
       }
       // What was taken from the store is not listed there.
-      this.#lookups.revokeWhere((key, value) => this.#look(key, value, filter.matches) ?? true);
+      this.#lookups.revokeWhere((key, value) => this.#reader.read(key, value, filter.matches) ?? true);
     } finally {
       filter.end();
     }
@@ -240,39 +241,10 @@ export class SessionCache {
     return this.close();
   }
 
-  /** Looks at a session in a value. Undefined where the value does not open. */
-  #look<T>(key: string, value: Uint8Array, look: (session: Session) => T): T | undefined {
-    // Without secrets no context is needed, and none may be known yet.
-    if (!this.#vault.makesIds) this.#knowIdContext(new Uint8Array());
-    for (const idContext of this.#idContexts.values()) {
-      let session: Session;
-      try {
-        const { der } = this.#vault.unpack(value, key, idContext);
-        try {
-          session = Session.fromDer(der);
-        } finally {
-          der.fill(0);
-        }
-      } catch {
-        continue;
-      }
-      try {
-        return look(session);
-      } finally {
-        session.dispose();
-      }
-    }
-    return undefined;
-  }
-
-  #knowIdContext(idContext: Uint8Array): void {
-    this.#idContexts.set(toHex(idContext), idContext);
-  }
-
   #keep(connection: SslConnection, session: Session): void {
     const now = Date.now();
     const { id, idContext } = session;
-    this.#knowIdContext(idContext);
+    this.#reader.know(idContext);
     const resumed = connection.isResumed ? this.#lookups.of(connection) : undefined;
     const lineage = resumed?.opened?.lineage ?? { firstHandshake: now, chain: clientChainOf(connection, session) };
     const isRevoked = resumed?.isRevoked;
@@ -340,16 +312,22 @@ export class SessionCache {
   }
 
   /** The session that libssl asks for, opened once for all the times that it does. */
-  #find(connection: SslConnection, id: Uint8Array): Session | undefined {
+  #find(connection: SslConnection, id: Uint8Array, callback: SessionLookup): Session | undefined {
     const lookup = this.#lookups.of(connection);
     if (!lookup?.found || !sameBytes(lookup.found.id, id)) return undefined;
     const idContext = connection.sessionIdContext;
     const { opened, serverName } = lookup;
-    if (opened && sameBytes(opened.idContext, idContext) && opened.serverName === serverName) return opened.session;
+    if (opened?.serverName === serverName && opened && sameBytes(opened.idContext, idContext)) return opened.session;
     // After a HelloRetryRequest a client may ask for another name.
     lookup.close();
-    lookup.opened = { ...this.#open(lookup, lookup.found, idContext), serverName, idContext };
-    return lookup.opened.session;
+    const { session, lineage } = this.#open(lookup, lookup.found, idContext);
+    if (lookup.protocol === "TLSv1.3") lookup.opened = { session, lineage, serverName, idContext };
+    else {
+      // It is asked for once, and no other session follows from it.
+      callback.copy = false;
+      this.#lookups.forget(connection);
+    }
+    return session;
   }
 
   /** The session that was found, if it may resume. */

@@ -17,6 +17,8 @@ export function clientChainOf(connection: SslConnection, session: Session): Uint
   const chain = ssl.SSL_get_peer_cert_chain(connectionPointer(connection));
   if (!chain) return new Uint8Array();
   const count = crypto.OPENSSL_sk_num(chain);
+  // More than any authority has. A client could send hundreds, which costs more than its session is worth.
+  if (count > longestChain) return new Uint8Array();
   return Buffer.concat(Array.from({ length: count }, (_, index) => {
     const certificate = crypto.OPENSSL_sk_value(chain, index)!;
     return encodeDer("a certificate", (out) => crypto.i2d_X509(certificate, out));
@@ -59,6 +61,8 @@ export function verifyClientAgain(connection: SslConnection, session: Session, c
     clearErrors();
   }
 }
+
+const longestChain = 10;
 
 const clientPurpose = new TextEncoder().encode("ssl_client\0");
 
