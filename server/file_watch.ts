@@ -1,33 +1,34 @@
-import { type Stats, statSync } from "node:fs";
-import { stat } from "node:fs/promises";
 import { clearTimeout, setTimeout } from "node:timers";
+import { looksOf } from "./files.ts";
 
 /**
- * Tells when files have changed and are done changing. It asks the file system now and then: that also sees what a
- * symbolic link leads to, which is how certificates are renewed.
+ * Tells when files have changed and are done changing. It asks the file system now and then, for a few files at a time:
+ * that also sees what a symbolic link leads to, which is how certificates are renewed.
  */
 export class FileWatch {
-  readonly #files: () => readonly string[];
+  readonly #files: () => readonly (string | URL)[];
   readonly #milliseconds: number;
-  readonly #changed: () => void;
-  /** What the files looked like when they were loaded. */
+  readonly #changed: () => Promise<void>;
+  /** What the files looked like before they were loaded. */
   #loaded: string;
   #latest = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
-  /** The files have just been loaded: what changes from now on is seen. */
-  constructor(files: () => readonly string[], milliseconds: number, changed: () => void) {
+  /**
+   * @param changed done when the files are loaded anew. It must not reject
+   * @param loaded what `looksOf` answered before the files were loaded: what has changed since is seen
+   */
+  constructor(
+    files: () => readonly (string | URL)[],
+    milliseconds: number,
+    changed: () => Promise<void>,
+    loaded: string,
+  ) {
     this.#files = files;
     this.#milliseconds = milliseconds;
     this.#changed = changed;
-    this.#loaded = files().map((file) => {
-      try {
-        return lookOf(file, statSync(pathOf(file)));
-      } catch {
-        return lookOf(file);
-      }
-    }).join("\n");
+    this.#loaded = loaded;
     this.#wait();
   }
 
@@ -38,31 +39,19 @@ export class FileWatch {
   }
 
   async #look(): Promise<void> {
-    // What is missing may come back.
-    const looking = this.#files().map((file) =>
-      stat(pathOf(file)).then((stats) => lookOf(file, stats), () => lookOf(file))
-    );
-    const looks = (await Promise.all(looking)).join("\n");
+    const looks = await looksOf(this.#files());
     if (this.#isClosed) return;
     // A certificate and its key are not written at once: what is in motion is left alone.
     if (looks !== this.#loaded && looks === this.#latest) {
       this.#loaded = looks;
-      this.#changed();
+      await this.#changed();
     }
     this.#latest = looks;
-    this.#wait();
+    if (!this.#isClosed) this.#wait();
   }
 
   #wait(): void {
     this.#timer = setTimeout(() => this.#look(), this.#milliseconds);
     this.#timer.unref();
   }
-}
-
-function pathOf(file: string): string | URL {
-  return file.startsWith("file:") ? new URL(file) : file;
-}
-
-function lookOf(file: string, stats?: Stats): string {
-  return stats ? `${file} ${stats.mtimeMs} ${stats.size} ${stats.ino}` : `${file} missing`;
 }

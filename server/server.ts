@@ -6,7 +6,8 @@ import { type OptionKinds, pickOptions, readOptions } from "../ssl/options.ts";
 import { heedless, type ReportError } from "./error_report.ts";
 import { FileWatch } from "./file_watch.ts";
 import { limitKinds } from "./limits.ts";
-import { ServerContexts } from "./server_contexts.ts";
+import { looksOf } from "./files.ts";
+import { ServerContexts, serverFilesOf } from "./server_contexts.ts";
 import type { ServerStats } from "./server_stats.ts";
 import { tlsFacts } from "./tls_facts.ts";
 import { TlsServer } from "./tls_server.ts";
@@ -28,12 +29,15 @@ export interface Server {
   /**
    * Loads certificates anew, for the connections to come: those that are there go on, and so do their sessions. Without
    * changes the files are read again. A certificate among the changes takes the place of all that were there. A change
-   * that is undefined is none.
+   * that is undefined is none. Only what has changed is made anew, and in pieces: connections are served meanwhile.
+   * Several reloads happen one after the other.
    *
-   * @throws {OpenSslError} and what else {@linkcode SslContext.server} throws; all stays as it was then
+   * @returns a Promise that is kept when connections get the new certificates
+   * @throws {OpenSslError} and what else {@linkcode SslContext.server} throws, as a rejection; all stays as it was then
    * @throws {TypeError} if the server was given a `context`; for an option that is not known, or of another type
+   * @throws {Error} if the server is closed, or closes before the new certificates are there
    */
-  reload(changes?: ServerCertificates): void;
+  reload(changes?: ServerCertificates): Promise<void>;
   /**
    * Stops listening at once, and ends the connections: when they have done what is under way, or `grace` milliseconds
    * are over. Those of HTTP/1.1 that are idle are closed a second later, as a request may be on its way. Each gets
@@ -68,12 +72,16 @@ export async function startServer(options: Readonly<TlsServerOptions>, kind: Ser
   const { port = 0, hostname = "0.0.0.0", reusePort = false, authorize, signal, watch = false } = options;
   signal?.throwIfAborted();
   const onError = heedless(options.onError);
-  const { contexts, cache } = contextsOf(options, onError);
+  const certificates = pickOptions(certificatesKinds, options);
+  const isWatching = watch !== false && options.context === undefined;
+  // Before they are loaded: what changes meanwhile is a change.
+  const looks = isWatching ? await looksOf(serverFilesOf(certificates)) : "";
+  const { contexts, cache } = await contextsOf(options, certificates, onError);
   const context = contexts ? () => contexts.first : () => options.context!;
   let watching: FileWatch | undefined;
   let tls: TlsServer;
   try {
-    if (watch !== false && contexts) watching = watchOf(contexts, watch === true ? 1000 : watch, onError);
+    if (isWatching) watching = watchOf(contexts!, watch === true ? 1000 : watch, onError, looks);
     tls = new TlsServer({
       limits: pickOptions(limitKinds, options),
       context,
@@ -126,25 +134,24 @@ export async function startServer(options: Readonly<TlsServerOptions>, kind: Ser
     },
     sessions: cache,
     stats: () => tls.stats(),
-    reload(changes) {
+    async reload(changes) {
       if (!contexts) throw new TypeError("Cannot reload certificates: the server was given a context of its own");
       if (closing) throw new Error("Cannot reload certificates: the server is closed");
-      contexts.reload(readOptions("reload()", certificatesKinds, changes));
+      await contexts.reload(readOptions("reload()", certificatesKinds, changes));
     },
     close: closeOnce,
     [Symbol.asyncDispose]: () => closeOnce(),
   };
 }
 
-function contextsOf(
-  options: Readonly<TlsServerOptions>,
+async function contextsOf(
+  { context, sessions }: Readonly<TlsServerOptions>,
+  certificates: Readonly<ServerCertificates>,
   onError: ReportError,
-): { contexts: ServerContexts | undefined; cache: SessionCache | undefined } {
-  const { context, sessions } = options;
-  const certificates = pickOptions(certificatesKinds, options);
+): Promise<{ contexts: ServerContexts | undefined; cache: SessionCache | undefined }> {
   if (context === undefined) {
     const cache = sessions ?? new SessionCache({ store: new MemoryStore() });
-    return { contexts: new ServerContexts(certificates, cache, onError), cache };
+    return { contexts: await ServerContexts.make(certificates, cache, onError), cache };
   }
   if (contextState(context).role === "client") throw new TypeError("Cannot listen with a client's context");
   const [other] = Object.keys(certificates);
@@ -156,13 +163,18 @@ function contextsOf(
   return { contexts: undefined, cache: undefined };
 }
 
-function watchOf(contexts: ServerContexts, milliseconds: number, onError: ReportError): FileWatch {
-  return new FileWatch(() => contexts.files, milliseconds, () => {
-    try {
-      contexts.reload();
-    } catch (cause) {
-      const error = new Error(`Cannot reload the certificates: ${(cause as Error).message}`, { cause });
+function watchOf(
+  contexts: ServerContexts,
+  milliseconds: number,
+  onError: ReportError,
+  looks: string,
+): FileWatch {
+  const reload = () =>
+    contexts.reload().catch((cause: Error) => {
+      // A server that closes has nothing to tell of its certificates.
+      if (contexts.isDisposed) return;
+      const error = new Error(`Cannot reload the certificates: ${cause.message}`, { cause });
       onError(error, { kind: "reload", socket: undefined });
-    }
-  });
+    });
+  return new FileWatch(() => contexts.files, milliseconds, reload, looks);
 }

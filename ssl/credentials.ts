@@ -33,6 +33,16 @@ export function useCertificates(state: ContextState, all: readonly LoadedCertifi
   return names;
 }
 
+/** The names that a certificate is for. */
+export function serverNamesOf(certificate: Loaded): string[] {
+  const all = readCertificates("certificate", certificate);
+  try {
+    return serverNamesIn(namesOf(all[0]!));
+  } finally {
+    freeCertificates(all);
+  }
+}
+
 function countCertificates(context: Pointer): number {
   const { ssl } = library();
   const setCurrent = 117, first = 1, next = 2; // SSL_CTRL_SET_CURRENT_CERT

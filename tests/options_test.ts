@@ -184,7 +184,7 @@ const takers: Record<string, (options: never) => unknown> = {
   "setSecureContext()": (options) => createServer(selfSigned()).setSecureContext(options),
   "reload()": async (options) => {
     await using server = await listen({ ...credentials, hostname: "127.0.0.1" }, () => {});
-    server.reload(options);
+    await server.reload(options);
   },
   "close()": async (options) => {
     await using server = await listen({ ...credentials, hostname: "127.0.0.1" }, () => {});

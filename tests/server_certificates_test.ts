@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { type Credentials, listen, OpenSslError, selfSigned, type Server, SslContext } from "../mod.ts";
@@ -100,7 +100,7 @@ describe("A server's reload()", () => {
       const before = socket.peerCertificate!.fingerprint256;
       socket.write(bytes("one "));
       await recording.bytes(4);
-      server.reload(selfSigned(["localhost"]));
+      await server.reload(selfSigned(["localhost"]));
       const other = await client.connect(server.port, {});
       assertEquals(other.peerCertificate!.fingerprint256 === before, false);
       other.end();
@@ -122,8 +122,9 @@ describe("A server's reload()", () => {
       using client = new Client({ verify: "none" });
       const { certificate } = selfSigned(["other.example"]);
       const { privateKey } = selfSigned(["another.example"]);
-      assertThrows(() => server.reload({ certificate, privateKey }), OpenSslError, "Cannot use the private key");
-      assertThrows(() => server.reload({ certificateFile: "/nowhere.pem" }), Error, "Cannot read the certificate file");
+      await assertRejects(() => server.reload({ certificate, privateKey }), OpenSslError, "Cannot use the private key");
+      const certificateFile = "/nowhere.pem";
+      await assertRejects(() => server.reload({ certificateFile }), Error, "Cannot read the certificate file");
       assertEquals((await visit(client, server)).subject, "localhost");
     }),
   );
@@ -133,10 +134,10 @@ describe("A server's reload()", () => {
     leavingNothingLater(async () => {
       using context = SslContext.server(selfSigned());
       await using own = await listen({ context, hostname: "127.0.0.1" }, answering);
-      assertThrows(() => own.reload(), TypeError, "Cannot reload certificates");
+      await assertRejects(() => own.reload(), TypeError, "Cannot reload certificates");
       const server = await listen({ ...selfSigned(), hostname: "127.0.0.1" }, answering);
       await server.close();
-      assertThrows(() => server.reload(), Error, "Cannot reload certificates: the server is closed");
+      await assertRejects(() => server.reload(), Error, "Cannot reload certificates: the server is closed");
     }),
   );
 
@@ -164,7 +165,7 @@ describe("A server's reload()", () => {
       for (let reloads = 1; reloads <= 20; reloads++) {
         const goal = visits + 3;
         await until(() => visits >= goal, "visits");
-        server.reload({ certificates: certificates() });
+        await server.reload({ certificates: certificates() });
       }
       isOver = true;
       await Promise.all(load);
@@ -273,7 +274,7 @@ describe("A server's other files", () => {
       };
       assertEquals(await isStapled(), true);
       // A new one alone keeps the certificate.
-      server.reload({ ocspResponseFile });
+      await server.reload({ ocspResponseFile });
       assertEquals(await isStapled(), true);
     }),
   );

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { readFileSync, writeFileSync } from "node:fs";
 import { listen, OpenSslError, selfSigned, serve, type ServeOptions, type Server } from "../mod.ts";
@@ -54,11 +54,11 @@ for (const [name, start] of kinds) {
         await using inFiles = await start({ ...files, passphrase });
         assertEquals(await shown(inFiles, "first.example"), "CN=first.example");
         write(encrypted("second.example", passphrase));
-        inFiles.reload();
+        await inFiles.reload();
         assertEquals(await shown(inFiles, "first.example"), "CN=second.example");
         // One of another passphrase is refused, and what there was stays.
         write(encrypted("third.example", "another"));
-        assertThrows(() => inFiles.reload(), OpenSslError, "perhaps for a wrong passphrase");
+        await assertRejects(() => inFiles.reload(), OpenSslError, "perhaps for a wrong passphrase");
         assertEquals(await shown(inFiles, "first.example"), "CN=second.example");
       }),
     );
