@@ -45,13 +45,17 @@ export function verifyClientAgain(connection: SslConnection, session: Session, c
   const untrusted = stackOf(chain);
   const context = crypto.X509_STORE_CTX_new();
   try {
-    if (!context || crypto.X509_STORE_CTX_init(context, store, certificate, untrusted.stack) !== 1) {
-      throw openSslError("Cannot verify a client's certificate again");
+    const failed = () => openSslError("Cannot verify a client's certificate again");
+    // Whatever is not set would let more pass.
+    if (
+      !context || crypto.X509_STORE_CTX_init(context, store, certificate, untrusted.stack) !== 1 ||
+      crypto.X509_STORE_CTX_set_default(context, clientPurpose) !== 1
+    ) {
+      throw failed();
     }
-    crypto.X509_STORE_CTX_set_default(context, clientPurpose);
     const parameters = crypto.X509_STORE_CTX_get0_param(context);
     crypto.X509_VERIFY_PARAM_set_auth_level(parameters, ssl.SSL_get_security_level(pointer));
-    crypto.X509_VERIFY_PARAM_set1(parameters, ssl.SSL_get0_param(pointer));
+    if (crypto.X509_VERIFY_PARAM_set1(parameters, ssl.SSL_get0_param(pointer)) !== 1) throw failed();
     if (crypto.X509_verify_cert(context) === 1) return 0;
     const unspecified = 1; // X509_V_ERR_UNSPECIFIED
     return crypto.X509_STORE_CTX_get_error(context) || unspecified;
@@ -73,19 +77,23 @@ function stackOf(chain: Uint8Array): { stack: Pointer | null; free: () => void }
   const certificates: Pointer[] = [];
   const bio = memoryBio();
   const stack = crypto.OPENSSL_sk_new_null();
-  try {
-    crypto.BIO_write(bio, chain, chain.length);
-    const next = () => crypto.d2i_X509_bio(bio, null);
-    for (let certificate = next(); certificate; certificate = next()) {
-      certificates.push(certificate);
-      if (stack) crypto.OPENSSL_sk_push(stack, certificate);
-    }
-  } finally {
-    crypto.BIO_free(bio);
-  }
   const free = () => {
     if (stack) crypto.OPENSSL_sk_free(stack);
     for (const certificate of certificates) crypto.X509_free(certificate);
   };
-  return { stack: stack || null, free };
+  const failed = () => openSslError("Cannot look at a client's certificates again");
+  try {
+    if (!stack || crypto.BIO_write(bio, chain, chain.length) !== chain.length) throw failed();
+    const next = () => crypto.d2i_X509_bio(bio, null);
+    for (let certificate = next(); certificate; certificate = next()) {
+      certificates.push(certificate);
+      if (crypto.OPENSSL_sk_push(stack, certificate) <= 0) throw failed();
+    }
+    return { stack, free };
+  } catch (error) {
+    free();
+    throw error;
+  } finally {
+    crypto.BIO_free(bio);
+  }
 }

@@ -132,7 +132,8 @@ export class SslContext {
    * connection made with it, has been disposed.
    *
    * @param pointer the SSL_CTX as the runtime's FFI has it: Deno's pointer object, a number in Bun, a number or bigint
-   *   in Node. It must be one: nothing can check that.
+   *   in Node. It must be one, and not one that this library made in another thread, with which its callbacks end:
+   *   nothing can check that.
    * @returns a context that is yours to dispose
    * @throws {TypeError} for NULL and for what is no pointer
    */

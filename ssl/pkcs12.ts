@@ -2,6 +2,7 @@ import { cString } from "../ffi/memory.ts";
 import type { Pointer } from "../ffi/types.ts";
 import { memoryBio } from "./bio.ts";
 import { library } from "./library.ts";
+import { copyOf } from "./bytes.ts";
 import { clearErrors, openSslError } from "./openssl_error.ts";
 import { writePem } from "./pem.ts";
 
@@ -24,8 +25,8 @@ export interface Pkcs12 {
  */
 export function readPkcs12(bytes: Uint8Array, passphrase = ""): Pkcs12 {
   const { crypto, memory } = library();
-  const file = readFile(bytes);
   const secret = cString(passphrase);
+  const file = readFile(bytes);
   const key = new BigUint64Array(1);
   const certificate = new BigUint64Array(1);
   const others = new BigUint64Array(1);
@@ -67,9 +68,10 @@ function readFile(bytes: Uint8Array): Pointer {
   const bio = memoryBio();
   try {
     // C sees a copy, which cannot be taken away from under it.
-    const copy = new Uint8Array(bytes);
-    if (copy.length > 0) crypto.BIO_write(bio, copy, copy.length);
+    const copy = copyOf("this PKCS#12 file", bytes);
+    const written = copy.length > 0 ? crypto.BIO_write(bio, copy, copy.length) : 0;
     copy.fill(0);
+    if (written !== copy.length) throw openSslError(`Cannot take in ${copy.length} bytes of PKCS#12`);
     const file = crypto.d2i_PKCS12_bio(bio, null);
     if (!file) throw openSslError("Cannot read the PKCS#12 file");
     return file;

@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { cString } from "../ffi/memory.ts";
-import type { Pointer } from "../ffi/types.ts";
+import type { Null, Pointer } from "../ffi/types.ts";
 import { readPem, writePem } from "./pem.ts";
 import { copyOf, isLendable, requireBytes } from "./bytes.ts";
 import { quietly, whenUnwound } from "./calls.ts";
@@ -143,10 +143,13 @@ export class Session {
    */
   static fromPem(pem: string): Session {
     const { ssl } = library();
-    const pointer = readPem(
-      new TextEncoder().encode(pem),
-      (bio) => ssl.PEM_read_bio_SSL_SESSION(bio, null, null, cString("")),
-    );
+    const bytes = new TextEncoder().encode(pem);
+    let pointer: Pointer | Null;
+    try {
+      pointer = readPem(bytes, (bio) => ssl.PEM_read_bio_SSL_SESSION(bio, null, null, cString("")));
+    } finally {
+      bytes.fill(0);
+    }
     if (!pointer) throw openSslError("Cannot read a session from PEM");
     return ownSession(pointer);
   }

@@ -1,7 +1,9 @@
 /** Every way in which libssl comes to call back, by the function of libssl's that does. */
 
 import {
+  MemoryStore,
   Session,
+  SessionCache,
   SessionCacheMode,
   type SslConnection,
   SslContext,
@@ -89,6 +91,12 @@ export const ways: Record<string, (version: Version) => void> = {
       link.toClient();
       link.close();
     }
+  },
+  "a client's certificate that is verified again when its session resumes": (version) => {
+    const asks: SslContextOptions = { verify: "require", certificateAuthorities: credentials.certificate };
+    using contexts = new Contexts(version, asks, credentials);
+    new SessionCache({ store: new MemoryStore() }).attach(contexts.server);
+    if (!contexts.visit(contexts.resumable()).resumed) throw new Error("It does not resume");
   },
   "messages after the handshake, and the goodbye": (version) => {
     using contexts = new Talkative(version);
