@@ -56,6 +56,7 @@ export { type NearStore, TieredStore, type TieredStoreOptions } from "./cache/ti
 export type { ClientContextOptions } from "./server/client_contexts.ts";
 export { ClientSessions } from "./server/client_sessions.ts";
 export { connect, type ConnectOptions } from "./server/connect.ts";
+export type { AddressList } from "./server/block_list.ts";
 export { createSecureContext, SecureContext } from "./server/secure_context.ts";
 export type { SniCallback } from "./server/sni_questions.ts";
 export { createServer, NodeTlsServer } from "./server/create_server.ts";

@@ -5,6 +5,7 @@ import { SessionCache } from "../cache/session_cache.ts";
 import { whenUnwound } from "../ssl/calls.ts";
 import type { SslConnection } from "../ssl/connection.ts";
 import { mergeOptions, pickOptions, readOptions } from "../ssl/options.ts";
+import { isBlocked } from "./block_list.ts";
 import { beforeListeners, callListeners } from "./call_listeners.ts";
 import { closeWhenAborted } from "./close_when_aborted.ts";
 import { codedError } from "./coded_error.ts";
@@ -75,7 +76,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
     });
     const { SNICallback, ALPNCallback } = read;
     if (ALPNCallback && read.ALPNProtocols) throw bothForAlpn();
-    this.#questions = SNICallback && new SniQuestions(SNICallback);
+    this.#questions = SNICallback && new SniQuestions(SNICallback, (answer) => this.#contexts.prepare(answer));
     this.#contexts = new NodeTlsContexts(contextOptions(pickOptions(nodeContextKinds, read)), cache, {
       questions: this.#questions,
       optionsOf: (answer) => contextOptions(withChanges(this.#kept, secureContextOptions(answer))),
@@ -148,7 +149,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
       context: () => this.#contexts.first,
       onConnection: streamConnections((stream) => this.#connected(stream), this.#sockets.allowHalfOpen ?? false),
       onError: (error, { socket }) => this.#failed(error, socket),
-      accepts: ({ remoteAddress }) => !this.#isBlocked(remoteAddress),
+      accepts: ({ remoteAddress }) => !isBlocked(this.#sockets.blockList, remoteAddress),
       onRefused: (raw) => this.#dropped(raw),
     });
     this.#limit(tls);
@@ -281,11 +282,6 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   /** The same as {@linkcode NodeTlsServer.close}, for `await using`: kept when the last connection has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     await new Promise<void>((resolve) => this.close(() => resolve()));
-  }
-
-  #isBlocked(address: string): boolean {
-    const { blockList } = this.#sockets;
-    return blockList !== undefined && blockList.check(address, isIPv6(address) ? "ipv6" : "ipv4");
   }
 
   #dropped(raw: RawSocket): void {

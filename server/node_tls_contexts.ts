@@ -141,6 +141,12 @@ export class NodeTlsContexts {
     };
   }
 
+  /** Makes a context for an SNICallback's answer. Throws what is wrong with it. */
+  prepare(answer: SecureContext): void {
+    // When the server has closed nobody waits for it.
+    if (this.#open) this.#contextOf(answer);
+  }
+
   #contextOf(answer: SecureContext): SslContext {
     let context = this.#answered.get(answer);
     if (context) this.#answered.delete(answer);

@@ -17,6 +17,7 @@ import {
 import { mergeOptions, type OptionKind, type OptionKinds, refused } from "../ssl/options.ts";
 import { type Pkcs12, readPkcs12 } from "../ssl/pkcs12.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
+import type { AddressList } from "./block_list.ts";
 import { type ConnectionLimits, limitKinds } from "./limits.ts";
 import { notHere, notInContexts, notInServers } from "./node_tls_refusals.ts";
 import { protocolOptions } from "./node_tls_protocols.ts";
@@ -97,7 +98,7 @@ export interface NodeTlsServerOptions extends NodeTlsContextOptions, ConnectionL
   /** True, as it always is: small writes are never held back. */
   noDelay?: true;
   /** Addresses whose connections are closed at once: a BlockList of node:net. */
-  blockList?: { check(address: string, family: "ipv4" | "ipv6"): boolean };
+  blockList?: AddressList;
   /**
    * Whether streams whose other side has ended stay until this side ends as well; by default false. Without it this side
    * ends by itself when all was read.

@@ -12,6 +12,7 @@ export type SniCallback = (
 ) => void;
 
 interface Question {
+  readonly name: string;
   isAnswered: boolean;
   context?: SecureContext | undefined;
   refusal?: unknown;
@@ -20,18 +21,22 @@ interface Question {
 /** What an `SNICallback` is asked, once for each handshake, and what it answers. */
 export class SniQuestions {
   readonly #callback: SniCallback;
+  readonly #prepare: (context: SecureContext) => void;
   readonly #asked = new WeakMap<SslConnection, Question>();
 
-  constructor(callback: SniCallback) {
+  /** `prepare` is called with what is answered, outside of libssl's callbacks: it throws if that cannot be used. */
+  constructor(callback: SniCallback, prepare: (context: SecureContext) => void) {
     this.#callback = callback;
+    this.#prepare = prepare;
   }
 
   /** The answer; undefined as long as there is none. The connection is woken when it has come. */
   ask(connection: SslConnection, name: string): Question | undefined {
     let question = this.#asked.get(connection);
-    if (!question) {
-      this.#asked.set(connection, question = { isAnswered: false });
-      this.#call(connection, name, question);
+    // After a HelloRetryRequest a client may ask for another name, and what was answered holds for the first.
+    if (question?.name !== name) {
+      this.#asked.set(connection, question = { name, isAnswered: false });
+      this.#call(connection, question);
     }
     return question.isAnswered ? question : undefined;
   }
@@ -42,27 +47,41 @@ export class SniQuestions {
   }
 
   /** Outside of libssl's callbacks: it may do what it likes. */
-  #call(connection: SslConnection, name: string, question: Question): void {
+  #call(connection: SslConnection, question: Question): void {
     const answer = (refusal: unknown, context?: SecureContext | null) => {
       // The first answer counts.
       if (question.isAnswered) return;
       question.isAnswered = true;
-      question.refusal = refusal || undefined;
-      if (!question.refusal && context instanceof SecureContext) question.context = context;
-      else if (!question.refusal && context != null) {
-        question.refusal = new TypeError(
-          "Cannot use what SNICallback answered: it takes what createSecureContext() of this library answers",
-        );
+      try {
+        if (refusal) throw refusal;
+        question.context = this.#usable(context);
+      } catch (error) {
+        question.refusal = error;
       }
       connection.wake();
     };
     whenUnwound(() => {
       try {
-        const returned: unknown = this.#callback(name, answer);
-        if (returned instanceof Promise) returned.catch(answer);
+        const returned: unknown = this.#callback(question.name, answer);
+        if (returned instanceof Promise) returned.catch((error) => answer(error ?? unnamed()));
       } catch (error) {
-        answer(error ?? new Error("SNICallback threw nothing"));
+        answer(error ?? unnamed());
       }
     });
   }
+
+  #usable(context: SecureContext | null | undefined): SecureContext | undefined {
+    if (context == null) return undefined;
+    if (!(context instanceof SecureContext)) {
+      throw new TypeError(
+        "Cannot use what SNICallback answered: it takes what createSecureContext() of this library answers",
+      );
+    }
+    this.#prepare(context);
+    return context;
+  }
+}
+
+function unnamed(): Error {
+  return new Error("SNICallback threw nothing");
 }

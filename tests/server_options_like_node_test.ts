@@ -255,14 +255,33 @@ for (const version of versions) {
 }
 
 describe("createServer() and node:tls's", () => {
-  same("turn away addresses of a blockList", true, async (tls) => {
-    const blockList = new BlockList();
-    blockList.addAddress("127.0.0.1");
-    await using own = await listening(tls, { ...pem, blockList });
-    const socket = connectTcp({ port: own.port, host: "127.0.0.1" }).on("error", () => {}).resume();
-    await within(once(socket, "close"), "the connection to close");
-    return socket.destroyed;
-  });
+  same(
+    "turn away addresses of a blockList, also where they come in the form of IPv6",
+    [true, true, false],
+    async (tls) => {
+      const isGone = async (host: string | undefined, blocked: string) => {
+        const blockList = new BlockList();
+        blockList.addAddress(blocked);
+        const server = tls.createServer({ ...pem, blockList });
+        // Who is let in causes an error, as this is no TLS.
+        const letIn = new Promise<boolean>((resolve) => server.once("tlsClientError", () => resolve(false)));
+        server.listen({ port: 0, host });
+        await within(once(server, "listening"), "the server to listen");
+        const socket = connectTcp({ port: server.address()!.port, host: "127.0.0.1" }).on("error", () => {}).resume();
+        const closed = new Promise<boolean>((resolve) => socket.once("close", () => resolve(true)));
+        socket.write("no TLS at all\n");
+        const isClosed = await within(Promise.race([closed, letIn]), "an end or an error");
+        socket.destroy();
+        await within(new Promise<void>((resolve) => server.close(() => resolve())), "the server to close");
+        return isClosed;
+      };
+      return [
+        await isGone("127.0.0.1", "127.0.0.1"),
+        await isGone(undefined, "127.0.0.1"),
+        await isGone(undefined, "127.0.0.2"),
+      ];
+    },
+  );
 
   it(
     "but ours resumes a TLS 1.3 session once where nobody listens for resumeSession",
