@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { SqliteStore } from "../mod.ts";
 import { query, rows } from "./sqlite_support.ts";
 import { TemporaryFolder } from "./server_support.ts";
+import "./support.ts";
 
 const inSeconds = (seconds: number) => new Date(Date.now() + seconds * 1000);
 const value = (length = 500) => crypto.getRandomValues(new Uint8Array(length));

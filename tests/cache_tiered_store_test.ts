@@ -2,6 +2,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { MemoryStore, type SessionStore, TieredStore, type TieredStoreOptions } from "../mod.ts";
 import { until } from "./server_support.ts";
+import "./support.ts";
 
 const value = () => new Uint8Array([1, 2, 3]);
 const other = () => new Uint8Array([4, 5, 6]);

@@ -1,10 +1,11 @@
 /** Counts libssl's objects to the last one: libcrypto tells of each that is made and each that is freed. */
 
 import { assertEquals } from "@std/assert";
+// All of the library, before it is opened.
+import "../mod.ts";
 import { candidates } from "../ffi/find.ts";
 import type { CallbackPrototype, Null, Pointer, PrototypeTable } from "../ffi/types.ts";
 import { held, library } from "../ssl/library.ts";
-import { Contexts, type Version, versions } from "./support.ts";
 
 /** How many of libssl's objects live, of those made since this file was loaded. */
 export interface Counts {
@@ -79,10 +80,4 @@ export function leavingNothing(test: () => void): () => void {
     test();
     assertNothingLeft(before);
   };
-}
-
-// libcrypto and libssl make some objects once, at first use, and keep them.
-for (const version of versions satisfies readonly Version[]) {
-  using contexts = new Contexts(version);
-  contexts.visit(contexts.resumable());
 }

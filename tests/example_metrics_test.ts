@@ -4,6 +4,7 @@ import process from "node:process";
 import { openLibrary } from "../mod.ts";
 import { curl } from "./curl_support.ts";
 import { ownRuntime, Program, thisRuntime } from "./server_support.ts";
+import "./support.ts";
 
 const { version } = openLibrary();
 

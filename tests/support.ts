@@ -14,6 +14,7 @@ import {
   type SslContextOptions,
   SslOption,
 } from "../mod.ts";
+import { openLedger } from "./ledger.ts";
 
 openLibrary();
 
@@ -189,3 +190,10 @@ export function aged(session: Session, seconds: number): Session {
   session.created = new Date(session.created.getTime() - seconds * 1000);
   return session;
 }
+
+// libcrypto and libssl make some objects once, at first use, and keep them.
+for (const version of versions) {
+  using contexts = new Contexts(version);
+  contexts.visit(contexts.resumable());
+}
+openLedger();

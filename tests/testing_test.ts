@@ -5,6 +5,7 @@ import { testSessionStore, type TestSessionStoreOptions } from "../testing.ts";
 import { output, ownRuntime, Program, TemporaryFolder, thisRuntime } from "./server_support.ts";
 import { root } from "./process.ts";
 import { writeFileSync } from "node:fs";
+import "./support.ts";
 
 /** The statements that a store does not fulfil. */
 async function failures(
