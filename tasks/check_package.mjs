@@ -164,6 +164,24 @@ await step("One name and version on npm and JSR, and one of each package", () =>
   }
 });
 
+/** RedisStore finds its client, once that is installed, and asks Redis, where there is none. */
+async function redisIsFound(made, install, commands) {
+  made.write(
+    "redis.mjs",
+    `import { RedisStore } from "${name}";
+    const store = new RedisStore({ url: "redis://127.0.0.1:1" });
+    await store.ready().catch((error) => console.log(error.message));
+    await store.close();`,
+  );
+  await step(install.slice(-2).join(" "), () => made.run(install));
+  for (const [title, command] of Object.entries(commands)) {
+    await step(`${title}: RedisStore finds the package redis`, async () => {
+      const text = await made.run([...command, "redis.mjs"]);
+      expect(text, /Cannot connect to Redis at 127\.0\.0\.1:1: (?!Cannot load)/, "The output");
+    });
+  }
+}
+
 await project("npm install of the tarball", async (made) => {
   made.write("package.json", `{ "type": "module" }`);
   made.write("server.ts", firstProgram());
@@ -179,6 +197,7 @@ await project("npm install of the tarball", async (made) => {
     const text = await made.run([node24, "node_modules/.bin/openssl-sessions"]);
     expect(text, /^openssl-sessions \d.*, on node\nOpenSSL .*libssl.*\n$/, "The output");
   });
+  await redisIsFound(made, [...npm, "install", "redis"], runtimes);
   await step("npm install prom-client", () => made.run([...npm, "install", "prom-client"]));
   for (const title of ["Deno", "Bun", "Node 24"]) {
     await examplesRun(made, title, runtimes[title], (example) => `node_modules/${name}/examples/${example}.js`);
@@ -192,6 +211,7 @@ await project("bun add", async (made) => {
     checkInstalled(made);
   });
   await resumes(made, { Bun: [bun] });
+  await redisIsFound(made, [bun, "add", "redis"], { Bun: [bun] });
   await step("bun build --compile: a program that runs where there are no packages", async () => {
     const compiled = join(temporary, "compiled");
     await made.run([bun, "build", "--compile", "resume.mjs", "--outfile", compiled]);
@@ -209,6 +229,7 @@ await project("deno add npm:", async (made) => {
   made.write("server.ts", firstProgram());
   await step("deno add", () => made.run([deno, "add", `npm:${name}`]));
   await resumes(made, { Deno: denoRun });
+  await redisIsFound(made, [deno, "add", "npm:redis"], { Deno: denoRun });
   await step("deno check", () => made.run([deno, "check", "server.ts"]));
   await firstProgramResumes(made, { Deno: denoRun, "Deno again": denoRun });
 });
