@@ -4,7 +4,7 @@ import { SessionCacheMode } from "../ssl/constants.ts";
 import { makeLoadedContext, type SslContext } from "../ssl/context.ts";
 import { contextKinds, type SslContextOptions } from "../ssl/context_options.ts";
 import { hashOf, type LoadedOptions, loadOptions, wipe } from "../ssl/loaded_options.ts";
-import type { OptionKinds } from "../ssl/options.ts";
+import { mergeOptions, omitOptions, type OptionKinds } from "../ssl/options.ts";
 import type { Session } from "../ssl/session.ts";
 
 /** The options of a context that make sense for the connections of a client whose sessions are kept for it. */
@@ -53,8 +53,8 @@ export class ClientContexts {
    * @returns the context, and a key that is the same for equal options alone and tells nothing of them
    */
   get(options: ClientContextOptions): { context: SslContext; key: string } {
-    const { keylog, ...others } = options;
-    const loaded = loadOptions(others);
+    const { keylog } = options;
+    const loaded = loadOptions(omitOptions({ keylog: true }, options));
     try {
       const key = hashOf({ ...loaded, keylog: keylog !== undefined });
       const context = this.#take(key) ?? this.#make(loaded, keylog !== undefined);
@@ -91,7 +91,7 @@ export class ClientContexts {
 
 function makeContext(options: LoadedOptions, hasKeylog: boolean): SslContext {
   const sessionCacheMode = SessionCacheMode.Client | SessionCacheMode.NoInternal;
-  const context = makeLoadedContext("client", { ...options, sessionCacheMode });
+  const context = makeLoadedContext("client", mergeOptions<LoadedOptions>(options, { sessionCacheMode }));
   context.setNewSessionCallback((connection, session) => callbacks.get(connection)?.keep(session) ?? false);
   if (hasKeylog) {
     context.setKeylogCallback((connection, line) => callbacks.get(connection)?.keylog?.(connection, line));

@@ -204,6 +204,7 @@ export async function connect(options: ConnectOptions, handlers?: TlsSocketHandl
     }
     const owner: TlsSocketOwner = {
       role: "client",
+      maxBufferedBytes: Infinity,
       handshakes: { add() {}, delete: stopWaiting },
       closings,
       onOpen: (opened) => socket = opened,

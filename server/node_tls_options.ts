@@ -14,7 +14,7 @@ import {
   text,
   withMethods,
 } from "../ssl/option_kinds.ts";
-import { mergeOptions, type OptionKind, type OptionKinds, refused } from "../ssl/options.ts";
+import { mergeOptions, omitOptions, type OptionKind, type OptionKinds, pickOptions, refused } from "../ssl/options.ts";
 import { type Pkcs12, readPkcs12 } from "../ssl/pkcs12.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { AddressList } from "./block_list.ts";
@@ -217,16 +217,16 @@ export function withChanges(
 
 /** The options of a context, in this library's own names. They have been read. */
 export function contextOptions(options: Readonly<NodeTlsContextOptions>): SslContextOptions {
-  const { key, cert, ca, crl, pfx, ciphers, sigalgs, ecdhCurve, secureOptions, ALPNProtocols, requestCert, ...rest } =
-    options;
-  const { minVersion, maxVersion, secureProtocol, ...own } = rest;
-  const files = pfx === undefined ? [] : filesOf(pfx, own.passphrase);
+  const { key, cert, ca, crl, pfx, ciphers, sigalgs, ecdhCurve, secureOptions, ALPNProtocols, requestCert } = options;
+  const { minVersion, maxVersion, secureProtocol, passphrase, verify, rejectUnauthorized } = options;
+  const own = omitOptions({ minVersion: true, maxVersion: true }, pickOptions(contextKinds, options));
+  const files = pfx === undefined ? [] : filesOf(pfx, passphrase);
   if (files.length > 0 && (key !== undefined || cert !== undefined)) {
     throw new TypeError("Cannot use pfx beside key and cert: give one or the other");
   }
-  const asksForCertificate = requestCert === true || own.verify !== undefined && own.verify !== "none";
+  const asksForCertificate = requestCert === true || verify !== undefined && verify !== "none";
   const translated: SslContextOptions = {
-    ...(files.length > 0 ? certificatesIn(files) : certificates(key, cert, own.passphrase)),
+    ...(files.length > 0 ? certificatesIn(files) : certificates(key, cert, passphrase)),
     ...authorities(ca, asksForCertificate ? files.flatMap(({ others }) => others) : [], asksForCertificate),
     ...(crl !== undefined && { certificateRevocationLists: listOf(crl).map(textOf).join("\n") }),
     ...protocolOptions({ ciphers, minVersion, maxVersion, secureProtocol }),
@@ -234,7 +234,7 @@ export function contextOptions(options: Readonly<NodeTlsContextOptions>): SslCon
     ...(ecdhCurve !== undefined && ecdhCurve !== "auto" && { groups: ecdhCurve }),
     ...(secureOptions !== undefined && { options: secureOptions }),
     ...(ALPNProtocols !== undefined && { alpnProtocols: ALPNProtocols as readonly string[] }),
-    ...(requestCert !== undefined && { verify: verifyMode(requestCert, own.rejectUnauthorized) }),
+    ...(requestCert !== undefined && { verify: verifyMode(requestCert, rejectUnauthorized) }),
   };
   for (const [theirs, ours] of twins) {
     if (!(theirs in options) || !(ours in options) || String(translated[ours]) === String(options[ours])) continue;
@@ -255,7 +255,8 @@ function certificates(
   const keys = key === undefined ? [] : listOf(key);
   const [first, ...others] = listOf(cert).map((certificate, index) => {
     const one = keys[index];
-    const { pem = undefined, passphrase: own = passphrase } = isPem(one) ? { pem: one } : one ?? {};
+    const pem = isPem(one) ? one : one?.pem;
+    const own = isPem(one) ? passphrase : one?.passphrase ?? passphrase;
     return {
       certificate: textOf(certificate),
       ...(pem !== undefined && { privateKey: textOf(pem) }),

@@ -45,7 +45,7 @@ export interface TlsSocketOwner {
   readonly handshakes: Pick<Deadlines<TlsSocket>, "add" | "delete">;
   readonly closings: Deadlines<TlsSocket>;
   /** More plaintext than this may not wait for the other side. */
-  readonly maxBufferedBytes?: number;
+  readonly maxBufferedBytes: number;
   /** Where bytes are counted, and what time it is for those who look for idle connections. */
   readonly traffic?: { bytesRead: number; bytesWritten: number; now: number };
 }
@@ -354,7 +354,7 @@ export class TlsSocket {
 
   /** Ends a connection whose other side lets too much wait. False if it has. */
   #holdToLimit(above: number): boolean {
-    const most = this.#owner.maxBufferedBytes ?? Infinity;
+    const most = this.#owner.maxBufferedBytes;
     const waiting = this.#pending + above;
     // What only the raw socket has is on its way.
     if (waiting === 0 || waiting + this.#inRaw <= most || this.#closed) return true;

@@ -4,7 +4,8 @@ import { Buffer } from "node:buffer";
 import { createHash, type Hash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { copyOf, isBytes } from "./bytes.ts";
-import type { CertificateOptions, SslContextOptions } from "./context_options.ts";
+import { certificateKinds, type CertificateOptions, contextKinds, type SslContextOptions } from "./context_options.ts";
+import { mergeOptions, omitOptions } from "./options.ts";
 
 /** What an option or its file holds. */
 export interface Loaded {
@@ -21,16 +22,16 @@ export interface LoadedCertificate {
   readonly ocspResponse: Loaded | undefined;
 }
 
-type Replaced =
-  | keyof CertificateOptions
-  | "moreCertificates"
-  | "certificateAuthorities"
-  | "certificateAuthoritiesFile"
-  | "certificateRevocationLists"
-  | "certificateRevocationListsFile";
+const { moreCertificates, certificateAuthorities, certificateAuthoritiesFile } = contextKinds;
+const { certificateRevocationLists, certificateRevocationListsFile } = contextKinds;
+const replaced = {
+  ...certificateKinds,
+  ...{ moreCertificates, certificateAuthorities, certificateAuthoritiesFile },
+  ...{ certificateRevocationLists, certificateRevocationListsFile },
+};
 
 /** A context's. */
-export interface LoadedOptions extends Omit<SslContextOptions, Replaced> {
+export interface LoadedOptions extends Omit<SslContextOptions, keyof typeof replaced> {
   /** The certificate that stands among the options, where one does, and those beside it. */
   readonly loadedCertificates: readonly LoadedCertificate[];
   readonly authorities: Loaded | undefined;
@@ -42,14 +43,11 @@ export type FileReader = (file: string | URL) => Uint8Array;
 
 /** Loads options that were read by `readOptions`. */
 export function loadOptions(options: Readonly<SslContextOptions>, read: FileReader = readFileSync): LoadedOptions {
-  const { certificate, certificateFile, privateKey, privateKeyFile, passphrase, ocspResponse, ...others } = options;
-  const { ocspResponseFile, moreCertificates = [], certificateAuthorities, certificateAuthoritiesFile, ...more } =
-    others;
-  const { certificateRevocationLists, certificateRevocationListsFile, ...rest } = more;
-  const own = [certificate, certificateFile, privateKey, privateKeyFile, passphrase, ocspResponse, ocspResponseFile];
-  const isThere = own.some((value) => value !== undefined) || moreCertificates.length > 0;
-  return {
-    ...rest,
+  const { moreCertificates = [], certificateAuthorities, certificateAuthoritiesFile } = options;
+  const { certificateRevocationLists, certificateRevocationListsFile } = options;
+  const isThere = moreCertificates.length > 0 ||
+    Object.keys(options).some((name) => Object.hasOwn(certificateKinds, name));
+  return mergeOptions<LoadedOptions>(omitOptions(replaced, options), {
     authorities: load("certificate authorities", certificateAuthorities, certificateAuthoritiesFile, read),
     revocationLists: load(
       "certificate revocation lists",
@@ -58,7 +56,7 @@ export function loadOptions(options: Readonly<SslContextOptions>, read: FileRead
       read,
     ),
     loadedCertificates: (isThere ? [options, ...moreCertificates] : []).map((one) => loadCertificate(one, read)),
-  };
+  });
 }
 
 function loadCertificate(options: Readonly<CertificateOptions>, read: FileReader): LoadedCertificate {

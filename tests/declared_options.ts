@@ -12,7 +12,6 @@ const named: Readonly<Record<string, ValueKind>> = {
   ProtocolVersion: "string",
   VerifyMode: "string",
   Pem: "string",
-  KeylogCallback: "function",
   ReportError: "function",
 };
 
@@ -44,5 +43,5 @@ function kindOf(type: string): ValueKind {
   if (type === "number") return "number";
   if (type === "boolean" || type === "true" || type === "false") return "boolean";
   if (type === "null") return "null";
-  return named[type] ?? "object";
+  return type.endsWith("Callback") ? "function" : named[type] ?? "object";
 }
