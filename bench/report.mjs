@@ -49,6 +49,13 @@ export function plainTable(rows) {
   return align(lines);
 }
 
+/** A table of milliseconds, a column for each of `{ title, times }`. */
+export function timesTable(columns) {
+  const names = Object.keys(columns[0].times);
+  const rows = names.map((name) => [name, ...columns.map(({ times }) => `${times[name].toFixed(2)} ms`)]);
+  return align([["", ...columns.map(({ title }) => title)], ...rows]);
+}
+
 function micros(value) {
   return `${value.toFixed(value < 100 ? 1 : 0)} µs`;
 }

@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { findRuntime, runtimeNames } from "../tasks/runtimes.mjs";
 import { setUpOrExit } from "../tasks/setup.mjs";
 import { compile, compilerTitle } from "./build.mjs";
+import { worstHellos } from "./hellos.mjs";
 import { findHttpClients } from "./http_clients.mjs";
 import { inProcess } from "./in_process.mjs";
 import { findNginx } from "./nginx.mjs";
@@ -21,14 +22,16 @@ const thorough = {
   inProcess: { rounds: 60, milliseconds: 50, warmUp: 1000 },
   servers: { rounds: 7, milliseconds: 500, warmUp: 1000 },
   serve: { rounds: 3, milliseconds: 500, warmUp: 1000 },
+  hellos: { rounds: 15 },
 };
 const quick = {
   inProcess: { rounds: 16, milliseconds: 25, warmUp: 400 },
   servers: { rounds: 2, milliseconds: 250, warmUp: 400 },
   serve: { rounds: 1, milliseconds: 250, warmUp: 400 },
+  hellos: { rounds: 5 },
 };
 
-const parts = ["in-process", "servers", "serve"];
+const parts = ["in-process", "servers", "serve", "hellos"];
 
 function usage() {
   console.log(`npm run bench                     some twelve minutes
@@ -170,6 +173,15 @@ async function showServe(runtimes, files) {
   return met;
 }
 
+async function showHellos(runtimes) {
+  console.log("For how long one ClientHello holds a server that asks for certificates and seals its sessions\n");
+  try {
+    console.log(`${await worstHellos(runtimes, plan.hellos)}\n`);
+  } catch (error) {
+    trouble(error);
+  }
+}
+
 await setUpOrExit();
 const started = Date.now();
 try {
@@ -187,6 +199,7 @@ try {
   if (wants("servers")) met.push(await showServers(nginx, runtimes, files));
   if (wants("in-process") || wants("servers")) console.log(`${note}\n`);
   if (wants("serve")) met.push(await showServe(runtimes, files));
+  if (wants("hellos")) await showHellos(runtimes);
   if (met.includes(false)) console.log("Not every target was met.");
   else if (troubles.length === 0) console.log("Every target was met.");
 } catch (error) {

@@ -13,11 +13,8 @@ import { Cached, secret } from "./cache_server_support.ts";
 import { library } from "../ssl/library.ts";
 import { leavingNothing } from "./counts.ts";
 import { RawHello } from "./hello.ts";
+import { many, randomIds, worstHellos } from "./worst_hellos.ts";
 import { Contexts, type Link } from "./support.ts";
-
-const extensions = { serverName: 0, groups: 10, alpn: 16 };
-/** As many as fit a ClientHello of 64 KiB beside the key shares of today. */
-const many = 1600;
 
 /** A store that counts what it is asked. */
 class Counting extends MemoryStore {
@@ -121,71 +118,6 @@ function handshake(server: SslConnection, hello: Uint8Array, hellos: number): vo
   }
 }
 
-function randomIds(count: number): Uint8Array[] {
-  return Array.from({ length: count }, () => crypto.getRandomValues(new Uint8Array(32)));
-}
-
-/** Ends up with a cipher of another hash than the session's: libssl passes over it, and asks for the next. */
-function otherHash(hello: RawHello): void {
-  hello.ciphers = hello.ciphers.filter((cipher) => cipher !== 0x1302); // TLS_AES_256_GCM_SHA384
-}
-
-/** The worst hellos, each with how many are sent. */
-const worst: Record<string, { change: (hello: RawHello, contexts: Cached) => void; hellos?: number }> = {
-  "one session, 1,600 times": {
-    change(hello) {
-      otherHash(hello);
-      hello.offer(Array.from({ length: many }, () => hello.offered));
-    },
-  },
-  "1,600 sessions that nobody made, and one in front that resumes": {
-    change: (hello) => void hello.offer([hello.offered, ...randomIds(many - 1)]),
-  },
-  "1,600 sessions that nobody made": { change: (hello) => void hello.offer(randomIds(many)) },
-  "1,600 of this server's ids": {
-    change(hello, contexts) {
-      otherHash(hello);
-      hello.offer(Array.from({ length: many }, (_, n) => contexts.sessions[n % contexts.sessions.length]!.id));
-    },
-  },
-  "a server name of 60 KB": {
-    change(hello) {
-      const name = new Uint8Array(60_000).fill(97);
-      const length = (more: number) => [name.length + more >> 8, name.length + more & 0xff];
-      hello.set(extensions.serverName, new Uint8Array([...length(3), 0, ...length(0), ...name]));
-    },
-  },
-  "6,000 server names": {
-    change(hello) {
-      const one = [0, 0, 7, ...new TextEncoder().encode("foreign")];
-      const names = Array.from({ length: 6000 }, () => one).flat();
-      hello.set(extensions.serverName, new Uint8Array([names.length >> 8, names.length & 0xff, ...names]));
-    },
-  },
-  "30,000 application protocols": {
-    change(hello) {
-      const protocols = Array.from({ length: 30_000 }, () => [1, 97]).flat();
-      hello.set(extensions.alpn, new Uint8Array([protocols.length >> 8, protocols.length & 0xff, ...protocols]));
-    },
-  },
-  "15,000 extensions that nobody knows": {
-    change(hello) {
-      for (let n = 0; n < 15_000; n++) hello.set(0x4000 + n, new Uint8Array());
-    },
-  },
-  "one session, 1,600 times, before and after a HelloRetryRequest": {
-    change(hello) {
-      otherHash(hello);
-      hello.offer(Array.from({ length: many }, () => hello.offered));
-    },
-    hellos: 2,
-  },
-  "1,600 sessions that nobody made, before and after a HelloRetryRequest": {
-    change: (hello) => void hello.offer(randomIds(many)),
-    hellos: 2,
-  },
-};
-
 const identity = selfSigned(["client"]);
 const servers: Record<string, SslContextOptions> = {
   "": {},
@@ -199,7 +131,7 @@ const servers: Record<string, SslContextOptions> = {
 for (const [which, options] of Object.entries(servers)) {
   for (const sealed of [false, true]) {
     describe(`TLSv1.3: the work for a ClientHello, ${sealed ? "sealed" : "unsealed"}${which}`, () => {
-      for (const [what, { change, hellos }] of Object.entries(worst)) {
+      for (const [what, { change, hellos }] of Object.entries(worstHellos)) {
         it(
           `has a bound: ${what}`,
           leavingNothing(() => {
@@ -212,12 +144,17 @@ for (const [which, options] of Object.entries(servers)) {
             const server = { store, contexts };
             for (let n = 0; n < 10; n++) contexts.visit();
             const [first, second] = contexts.sessions as [Session, Session];
+            const ids = contexts.sessions.map((session) => {
+              const { link, hello } = helloOf(contexts, session);
+              link.dispose();
+              return hello.offered;
+            });
             // The ordinary one comes alone, and resumes.
             const ordinary = workOf(server, first, () => {});
             assertEquals(ordinary.questions, 1);
             assertEquals([ordinary.decoded, ordinary.certificates], [1, 0]);
             assertEquals(ordinary.verified, which ? 1 : 0);
-            const hostile = workOf(server, second, (hello) => change(hello, contexts), hellos);
+            const hostile = workOf(server, second, (hello) => change(hello, ids), hellos);
             assertLessOrEqual(hostile.questions, 4);
             assertLessOrEqual(hostile.events, 5);
             assertLessOrEqual(hostile.counted, 12);
