@@ -32,27 +32,29 @@ try {
 } catch {
   console.log(`No session in ${file} yet`);
 }
-const socket = await connect({
+const options = {
   hostname: url?.hostname ?? "127.0.0.1",
   port: Number(url?.port || (url ? 443 : server.port)),
   serverName: url?.hostname ?? "localhost",
   ...(url ? {} : { certificateAuthorities: credentials.certificate }),
-  sessions: false, // the file takes their place
+  sessions: false as const, // the file takes their place
   ...(session && { session }),
-});
-const { protocol, cipher, isResumed } = socket.tls;
-console.log(`${protocol} ${cipher}: ${isResumed ? "resumed" : "a full handshake"}`);
-socket.write(`GET / HTTP/1.1\r\nhost: ${url?.host ?? "localhost"}\r\nconnection: close\r\n\r\n`);
-const latest = await new Promise<Session | undefined>((resolve, reject) => {
+};
+let latest: Session | undefined;
+const closed = Promise.withResolvers<void>();
+const socket = await connect(options, {
   // With TLS 1.3 the session comes after the handshake, ahead of the first answer.
-  socket.once("data", () => resolve(socket.tls.session())).once("error", reject).once(
-    "close",
-    () => resolve(undefined),
-  );
+  data: (socket) => void (latest ??= socket.session()),
+  close: (_socket, error) => error ? closed.reject(error) : closed.resolve(),
 });
+const { protocol, cipher, isResumed } = socket;
+console.log(`${protocol} ${cipher}: ${isResumed ? "resumed" : "a full handshake"}`);
+socket.write(new TextEncoder().encode(
+  `GET / HTTP/1.1\r\nhost: ${url?.host ?? "localhost"}\r\nconnection: close\r\n\r\n`,
+));
+await closed.promise;
 if (latest?.isResumable) writeFileSync(file, latest.toPem(), { mode: 0o600 }); // it holds the connection's keys
 latest?.dispose();
 session?.dispose();
-socket.resume().end();
 await server.close();
 store.close();

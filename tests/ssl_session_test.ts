@@ -5,7 +5,7 @@ import { openLibrary, selfSigned, Session, SslOption } from "../mod.ts";
 import { library } from "../ssl/library.ts";
 import { openssl } from "./process.ts";
 import { leavingNothing } from "./counts.ts";
-import { bytes, Contexts, hex, thrownBy, versions } from "./support.ts";
+import { bytes, Contexts, hex, Link, thrownBy, versions } from "./support.ts";
 
 const clientCredentials = selfSigned(["client.example"]);
 
@@ -57,7 +57,7 @@ for (const version of versions) {
       "has no name, protocol and certificate where there was none",
       leavingNothing(() => {
         using contexts = new Contexts(version);
-        using link = contexts.link(undefined, "");
+        using link = new Link(contexts);
         link.connect();
         using session = link.server.session()!;
         assertEquals(session.serverName, undefined);
