@@ -35,7 +35,7 @@ function answerNow(
     if (answer instanceof Response) {
       let prepared: Response;
       try {
-        prepared = prepare ? prepare(answer, request, isHttp2) : answer;
+        prepared = prepare ? prepare(answer, request, isHttp2, socket) : withoutHopHeaders(answer, isHttp2);
       } catch (error) {
         return failureOf(parts, error, socket);
       }
@@ -82,6 +82,41 @@ function asTheLast(answer: Response): Response {
     // Its body was read already: that is for the HTTP server to find.
     return answer;
   }
+}
+
+/** Of one connection and its framing alone (RFC 9110, section 7.6.1): the HTTP server's business. */
+export const hopHeaders: readonly string[] = [
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+];
+
+/** Those of an answer's headers that are not its own to set. It may say that it is an HTTP/1.1 connection's last one. */
+export function strayHeaders({ status, headers }: Response, isHttp2: boolean): readonly string[] {
+  const switchingProtocols = 101;
+  if (status === switchingProtocols) return [];
+  return hopHeaders.filter((name) =>
+    headers.has(name) && !(name === "connection" && !isHttp2 && saysClose(headers.get(name)))
+  );
+}
+
+/** Whether a Connection header says that the connection ends, and nothing else. */
+export function saysClose(value: unknown): boolean {
+  return typeof value === "string" && value.toLowerCase() === "close";
+}
+
+/** The answer without them. */
+export function withoutHopHeaders(answer: Response, isHttp2: boolean): Response {
+  const names = strayHeaders(answer, isHttp2);
+  if (names.length === 0) return answer;
+  // What fetch() answered may have been compressed when its length was said.
+  return without(
+    answer,
+    answer.url !== "" && answer.body ? [...names, "content-length", ...headersOfDecoded(answer)] : names,
+  );
 }
 
 /** What fetch() of Node and Bun leaves in its Response though it has decompressed the body. */

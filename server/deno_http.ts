@@ -1,5 +1,5 @@
 import { acceptPause } from "./accept_error.ts";
-import { failureOf, headOf } from "./answer.ts";
+import { failureOf, headOf, withoutHopHeaders } from "./answer.ts";
 import { isPromise } from "../cache/maybe_promise.ts";
 import { bodyLength } from "./deno_body_length.ts";
 import { LoopbackEntrance } from "./entrance.ts";
@@ -119,5 +119,6 @@ function measure(
 
 /** Deno ends an HTTP/2 stream with an error where what answers HEAD has a body. */
 function prepare(answer: Response, request: Request, isHttp2: boolean): Response {
-  return isHttp2 && request.method === "HEAD" ? headOf(answer) : answer;
+  const given = withoutHopHeaders(answer, isHttp2);
+  return isHttp2 && request.method === "HEAD" ? headOf(given) : given;
 }

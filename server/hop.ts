@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { type BunUpgrader, ServeInfo } from "./fetch_handler.ts";
 import type { Entrance } from "./entrance.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
+import { authorityIn, authorityOf, givenUrl, isAuthority } from "./request_url.ts";
 import { type TlsFacts, tlsFacts } from "./tls_facts.ts";
 import type { TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
 
@@ -34,6 +35,7 @@ export class Hop {
   #info: ServeInfo | undefined;
   #raw: RawSocket | undefined;
   #port = 0;
+  #innerPort = 0;
   /** What the client sent before the hop was there. */
   #early: Uint8Array[] = [];
   #earlyLength = 0;
@@ -51,6 +53,18 @@ export class Hop {
   /** What its requests' handler is told. */
   info(server?: BunUpgrader): ServeInfo {
     return this.#info ??= new ServeInfo(this.socket, this.#facts, server);
+  }
+
+  /** What a request is for: the host, and the port if it is named. Undefined if that is nonsense. */
+  authorityOf(request: Request): string | undefined {
+    let named: string | null;
+    if (this.isHttp2) {
+      named = authorityIn(givenUrl(request));
+      // Where the client names none, that is the HTTP server's own.
+      if (named === `localhost:${this.#innerPort}` || named === `127.0.0.1:${this.#innerPort}`) named = null;
+    } else named = request.headers.get("host");
+    if (!named) return authorityOf(this.socket, this.#facts.serverName);
+    return isAuthority(named) ? named : undefined;
   }
 
   /** Connects to the HTTP server. Answers what the TLS socket is to call. */
@@ -83,6 +97,7 @@ export class Hop {
         if (this.#isClosed) return raw.destroy();
         this.#raw = raw;
         this.#port = raw.localPort;
+        this.#innerPort = raw.remotePort;
         this.#entrance.enter(this, this.#port);
         // In one piece: a socket that takes no more is to be left alone.
         const early = Buffer.concat(this.#early.splice(0));

@@ -4,6 +4,7 @@ import type { Entrance } from "./entrance.ts";
 import { Hop, type HopOwner } from "./hop.ts";
 import { answerOf } from "./answer.ts";
 import type { HttpServerParts } from "./http_server.ts";
+import { secure } from "./request_url.ts";
 import type { ConnectionHandler } from "./tls_socket.ts";
 
 /** For how long the HTTP server may take to notice that a client has gone, in milliseconds. */
@@ -42,7 +43,9 @@ export class Hops {
   ): Promise<Response | undefined> | Response | undefined {
     if (!hop) return new Response(null, { status: 403, headers: { connection: "close" } });
     hop.hadRequest = true;
-    return answerOf(this.#parts, secured(request), hop.info(server), hop.socket);
+    const authority = hop.authorityOf(request);
+    if (authority === undefined) return new Response(null, { status: 400 });
+    return answerOf(this.#parts, secure(request, authority), hop.info(server), hop.socket);
   }
 
   /** Takes no more connections: those whose handshake ends only now are ended. */
@@ -71,17 +74,4 @@ export class Hops {
       this.#leaving.delete(hop);
     },
   };
-}
-
-// The HTTP server sees what comes out of TLS.
-const url = Object.getOwnPropertyDescriptor(Request.prototype, "url")!.get!;
-const securedUrl = {
-  configurable: true,
-  get(this: Request): string {
-    return url.call(this).replace(/^http:/, "https:");
-  },
-};
-
-function secured(request: Request): Request {
-  return Object.defineProperty(request, "url", securedUrl);
 }

@@ -20,7 +20,7 @@ export interface HttpServer {
 export interface HttpServerParts {
   readonly handler: FetchHandler;
   /** What the runtime's server wants done to an answer before it gets it. Set by the adapter; what it throws is a 500. */
-  readonly prepare?: (answer: Response, request: Request, isHttp2: boolean) => Response;
+  readonly prepare?: (answer: Response, request: Request, isHttp2: boolean, socket: TlsSocket) => Response;
   /** For how long a client may take to send a request's head, in milliseconds; 0 for ever. */
   readonly headerTimeout: number;
   /** For how long it may take for the next part of a request's body, in milliseconds; 0 for ever. */

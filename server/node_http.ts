@@ -3,12 +3,15 @@ import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerR
 import { isPromise } from "../cache/maybe_promise.ts";
 import { importPackage } from "../ffi/import_package.ts";
 import type { AnswerRoom } from "./answer_room.ts";
-import { answerOf, failureOf, failureText, headersOfDecoded, headOf, without } from "./answer.ts";
+import { answerOf, failureOf, failureText, headersOfDecoded, headOf, strayHeaders, without } from "./answer.ts";
 import { ServeInfo } from "./fetch_handler.ts";
 import { handOver } from "./http_connections.ts";
 import type { HttpServer, HttpServerParts } from "./http_server.ts";
+import { framed } from "./node_framing.ts";
+import { settleTarget } from "./node_requests.ts";
 import { nodeServerPackage } from "./node_server_package.ts";
 import { factsOf } from "./node_tls_socket.ts";
+import { authorityOf } from "./request_url.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import type { TlsSocket } from "./tls_socket.ts";
 
@@ -51,8 +54,15 @@ export const makeNodeHttp = async (
     request: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
   ): void {
-    const room = parts.rooms.get((request.socket as unknown as TlsDuplex).tls);
-    const answering = room ? measured(response as Http2ServerResponse, room) : response;
+    const { tls } = request.socket as unknown as TlsDuplex;
+    if (!settleTarget(request, () => authorityOf(tls, infos.get(tls)!.tls.serverName))) {
+      (response as ServerResponse).writeHead(400, { "content-length": 0 }).end();
+      return;
+    }
+    const room = parts.rooms.get(tls);
+    const answering = room
+      ? measured(response as Http2ServerResponse, room)
+      : framed(response as ServerResponse, request.method);
     listener(request, guarded(answering, failed)).catch((error) => {
       failed(error);
       if (response.headersSent) response.destroy();
@@ -162,7 +172,11 @@ function guarded<T extends NodeResponse>(response: T, failed: (error: unknown) =
     return response;
   };
   response.destroy = (error) => {
-    if (!isHeld) return destroy.call(response, error);
+    if (!isHeld) {
+      // Which Node has found, and nobody else is told of.
+      if ((error as { code?: string } | undefined)?.code === "ERR_HTTP_CONTENT_LENGTH_MISMATCH") failed(error);
+      return destroy.call(response, error);
+    }
     isHeld = false;
     failed(error);
     return response.statusCode === 500 ? end.call(response, failureText) : destroy.call(response, error);
@@ -176,19 +190,15 @@ function endWithFailure(response: ServerResponse | Http2ServerResponse): void {
   (response as ServerResponse).writeHead(500, headers).end(failureText);
 }
 
-/** Of HTTP/1.1 only (RFC 9113, section 8.2.2). node:http2 throws where it is to send one; others leave them out. */
-const ofHttp1 = ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];
-
 /** Finds what cannot be sent while the handler can be blamed for it: what the package throws would end the program. */
 function prepare(given: Response, request: Request, isHttp2: boolean): Response {
   // The package would read all of a body, however long, for an answer that has none.
   const answer = request.method === "HEAD" ? headOf(given) : given;
   // The package's own: to look at its headers would cost it their speed, and what is wrong with them shows later.
   if (!isHttp2 && Object.getPrototypeOf(given) === Response.prototype) return answer;
-  const { status, headers } = answer;
+  const { status } = answer;
   if (!(status >= 200 && status <= 599)) {
     throw new RangeError(`Cannot answer with the status ${status}: there are 200 to 599`);
   }
-  const refused = isHttp2 ? ofHttp1.filter((name) => headers.has(name)) : [];
-  return without(answer, [...headersOfDecoded(given), ...refused]);
+  return without(answer, [...headersOfDecoded(given), ...strayHeaders(answer, isHttp2)]);
 }

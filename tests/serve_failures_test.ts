@@ -64,8 +64,6 @@ for (const [name, option] of [["HTTP/1.1", "--http1.1"], ["HTTP/2", "--http2"]] 
         const { code, stdout } = await curlFailing("-k", option, server.url("/"));
         assert([18, 92].includes(code!), `curl ended with ${code}`);
         assertEquals(stdout, "part");
-        // Bun.serve tells nobody.
-        if (thisRuntime === "bun" && name === "HTTP/1.1") return;
         assertEquals(server.errors.map(({ message }) => message), ["a secret of the operator's"]);
         assertEquals(server.server.stats().failedRequests, 1);
       }),
