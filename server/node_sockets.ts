@@ -105,9 +105,9 @@ class NodeSocket implements RawSocket {
     else this.#letGo();
     // The socket keeps what it is given until the kernel has taken it. A Buffer's memory is not cleared before.
     const takesMore = this.#socket.write(Buffer.from(bytes), this.#sent);
-    // It had it all in this call.
-    if (this.#socket.writableLength === 0) return true;
-    this.#waits = true;
+    // The system had it all in this call, and what was gathered before.
+    this.#waits = this.#socket.writableLength > 0;
+    if (!this.#waits) return true;
     return takesMore;
   }
 

@@ -174,12 +174,22 @@ export class TlsDuplex extends NodeTlsSocket {
 
   /**
    * As a Writable's. Whoever goes on writing though `maxBufferedBytes` wait already, beside what is being sent, has the
-   * connection closed.
+   * connection closed. What is written in one go, however much, is one piece: answers of HTTP are.
    */
   override write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
-    const takesMore = super.write(chunk, encoding as BufferEncoding, callback as () => void);
-    if (!takesMore) this.#lower.holdToLimit(this.writableLength - this.#inHand);
-    return takesMore;
+    if (this.writableCorked === 0) this.#holdToLimit();
+    return super.write(chunk, encoding as BufferEncoding, callback as () => void);
+  }
+
+  /** As a Writable's. What is written until it is uncorked is one piece. */
+  override cork(): void {
+    if (this.writableCorked === 0) this.#holdToLimit();
+    super.cork();
+  }
+
+  #holdToLimit(): void {
+    const waiting = this.writableLength - this.#inHand;
+    if (waiting > 0) this.#lower.holdToLimit(waiting);
   }
 
   /** For node:stream. */

@@ -3,6 +3,7 @@ import { describe, it } from "@std/testing/bdd";
 import { setTimeout } from "node:timers/promises";
 import { preface, settings } from "./http2_frames.ts";
 import type { FetchHandler, ServeOptions, TlsSocket } from "../mod.ts";
+import { curl } from "./curl_support.ts";
 import { Served } from "./serve_support.ts";
 import { until, within } from "./server_support.ts";
 import { Client, leavingNothingLater, Recording } from "./socket_support.ts";
@@ -229,6 +230,23 @@ describe("A client that does not speak what was negotiated", () => {
           },
           offered ? [...offered] : undefined,
         );
+      }),
+    );
+  }
+});
+
+describe("maxBufferedBytes", () => {
+  for (const option of ["--http1.1", "--http2"]) {
+    it(
+      `lets an answer be larger, by curl ${option}, that reads slowly`,
+      leavingNothingLater(async () => {
+        const length = 20 * 1024 * 1024;
+        await using server = await Served.start(() => new Response(new Uint8Array(length)), {
+          maxBufferedBytes: 1024 * 1024,
+        });
+        const slowly = ["--limit-rate", "40M", "-w", "%{http_code} %{size_download}", "-o", "/dev/null"];
+        assertEquals(await curl("-k", option, ...slowly, server.url("/")), `200 ${length}`);
+        assertEquals([server.server.stats().bufferOverflows, server.errors.length], [0, 0]);
       }),
     );
   }
