@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { connect, listen, type TlsSocket } from "../mod.ts";
+import { ClientSessions, connect, listen, type TlsSocket } from "../mod.ts";
 import { odd, refused } from "./odd_arrays.ts";
 import { joined, within } from "./server_support.ts";
+import { leavingNothingLater } from "./socket_support.ts";
 import { bytes, credentials, thrownBy } from "./support.ts";
 
 const plain = bytes("0123456789 abcdefghij");
@@ -24,7 +25,9 @@ async function answerOf(answer: (socket: TlsSocket) => void, maxBufferedBytes = 
 async function received(port: number, request: Uint8Array): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   const ended = Promise.withResolvers<void>();
-  const socket = await connect({ hostname: "127.0.0.1", port, certificateAuthorities: credentials.certificate }, {
+  using sessions = new ClientSessions();
+  const trust = { certificateAuthorities: credentials.certificate, sessions };
+  const socket = await connect({ hostname: "127.0.0.1", port, ...trust }, {
     data: (_socket, part) => void parts.push(part),
     close: (_socket, error) => error ? ended.reject(error) : ended.resolve(),
   });
@@ -35,30 +38,36 @@ async function received(port: number, request: Uint8Array): Promise<Uint8Array> 
 
 describe("arrays that a user passes to a TlsSocket", () => {
   for (const [what, make] of Object.entries(odd)) {
-    it(`are sent as they are, and counted so: ${what}`, async () => {
-      const got = await answerOf((socket) => {
-        assertEquals(socket.write(make(plain)), true);
-        socket.write(filler);
-        socket.end(make(plain));
-      });
-      assertEquals([got.length, got.subarray(0, plain.length), got.subarray(-plain.length)], [
-        2 * plain.length + filler.length,
-        plain,
-        plain,
-      ]);
-    });
+    it(
+      `are sent as they are, and counted so: ${what}`,
+      leavingNothingLater(async () => {
+        const got = await answerOf((socket) => {
+          assertEquals(socket.write(make(plain)), true);
+          socket.write(filler);
+          socket.end(make(plain));
+        });
+        assertEquals([got.length, got.subarray(0, plain.length), got.subarray(-plain.length)], [
+          2 * plain.length + filler.length,
+          plain,
+          plain,
+        ]);
+      }),
+    );
   }
 
   for (const [what, make] of Object.entries(refused)) {
-    it(`are refused, and the connection goes on: ${what}`, async () => {
-      const got = await answerOf((socket) => {
-        for (const send of [() => socket.write(make()), () => socket.end(make())]) {
-          const error = thrownBy(send);
-          assert(error instanceof TypeError && /^Cannot use this plaintext: /.test(error.message), String(error));
-        }
-        socket.end(plain);
-      });
-      assertEquals(got, plain);
-    });
+    it(
+      `are refused, and the connection goes on: ${what}`,
+      leavingNothingLater(async () => {
+        const got = await answerOf((socket) => {
+          for (const send of [() => socket.write(make()), () => socket.end(make())]) {
+            const error = thrownBy(send);
+            assert(error instanceof TypeError && /^Cannot use this plaintext: /.test(error.message), String(error));
+          }
+          socket.end(plain);
+        });
+        assertEquals(got, plain);
+      }),
+    );
   }
 });

@@ -54,7 +54,7 @@ export class Contexts {
 
   /**
    * Two connections that have not spoken yet. The client offers a copy of the session: libssl marks the one it has
-   * resumed with TLS 1.3 as used up, and a test may want to offer it again.
+   * resumed with TLS 1.3 as used up, and a test may want to offer it again. An empty server name is none.
    */
   link(session?: Session, serverName = "localhost"): Link {
     if (!session) return new Link(this, undefined, serverName);
@@ -94,7 +94,7 @@ export class Link {
   constructor(contexts: { server: SslContext; client: SslContext }, session?: Session, serverName?: string) {
     this.server = SslConnection.server(contexts.server);
     this.client = SslConnection.client(contexts.client, {
-      ...(serverName === undefined ? {} : { serverName }),
+      ...(serverName ? { serverName } : {}),
       ...(session === undefined ? {} : { session }),
     });
   }
