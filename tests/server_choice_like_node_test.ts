@@ -5,7 +5,8 @@
 
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { createSecureContext, createServer, selfSigned, type SniCallback } from "../mod.ts";
+import { createSecureContext, createServer, selfSigned, type SniCallback, SslConnection, SslContext } from "../mod.ts";
+import { SniQuestions } from "../server/sni_questions.ts";
 import { standing } from "./counts.ts";
 import { both, type EitherSocket, type LikeNode, listening, outcome, same, visit } from "./like_node_support.ts";
 import { thisRuntime, within } from "./server_support.ts";
@@ -215,6 +216,22 @@ describe("SNICallback of createServer()", () => {
       assertEquals(standing().held.contexts - before, 256 + 1);
     }),
   );
+
+  it("is asked anew where a client asks for another name after a HelloRetryRequest", () => {
+    const names: string[] = [];
+    const questions = new SniQuestions((name, answer) => {
+      names.push(name);
+      answer(name === "two.example" ? new Error("no") : null);
+    }, () => {});
+    using context = SslContext.server(credentials);
+    using connection = SslConnection.server(context);
+    const asked = ["one.example", "one.example", "two.example", "two.example"].map((name) => {
+      const answer = questions.ask(connection, name)!;
+      return [answer.isAnswered, answer.refusal !== undefined];
+    });
+    assertEquals(asked, [[true, false], [true, false], [true, true], [true, true]]);
+    assertEquals(names, ["one.example", "two.example"]);
+  });
 
   it("and createSecureContext() refuse what is not known", () => {
     assertThrows(() => createServer({ ...pem, SNICalback: () => {} } as object), TypeError, "SNICallback");
