@@ -53,6 +53,7 @@ export type { MaybePromise, SessionStore, StoreLookup } from "./cache/session_st
 export { SessionStoreError, type StoreOperation } from "./cache/session_store_error.ts";
 export { SqliteStore, type SqliteStoreOptions } from "./cache/sqlite_store.ts";
 export { type NearStore, TieredStore, type TieredStoreOptions } from "./cache/tiered_store.ts";
+export type { CertificateFor } from "./server/certificates_on_demand.ts";
 export type { ClientContextOptions } from "./server/client_contexts.ts";
 export { ClientSessions } from "./server/client_sessions.ts";
 export { connect, type ConnectOptions } from "./server/connect.ts";

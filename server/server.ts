@@ -145,19 +145,21 @@ export async function startServer(options: Readonly<TlsServerOptions>, kind: Ser
 }
 
 async function contextsOf(
-  { context, sessions }: Readonly<TlsServerOptions>,
+  { context, sessions, certificateFor, certificateTimeout: timeout = 5000 }: Readonly<TlsServerOptions>,
   certificates: Readonly<ServerCertificates>,
   onError: ReportError,
 ): Promise<{ contexts: ServerContexts | undefined; cache: SessionCache | undefined }> {
   if (context === undefined) {
     const cache = sessions ?? new SessionCache({ store: new MemoryStore() });
-    return { contexts: await ServerContexts.make(certificates, cache, onError), cache };
+    return {
+      contexts: await ServerContexts.make(certificates, cache, onError, certificateFor && { certificateFor, timeout }),
+      cache,
+    };
   }
   if (contextState(context).role === "client") throw new TypeError("Cannot listen with a client's context");
-  const [other] = Object.keys(certificates);
-  if (sessions || other) {
-    throw new TypeError(`Cannot use both a context and ${other ?? "sessions"}: give the context what it needs instead`);
-  }
+  const others = [...Object.keys(certificates), sessions && "sessions", certificateFor && "certificateFor"];
+  const other = others.find((name) => name);
+  if (other) throw new TypeError(`Cannot use both a context and ${other}: give the context what it needs instead`);
   // A disposed one says so.
   contextPointer(context);
   return { contexts: undefined, cache: undefined };

@@ -1,6 +1,9 @@
 import { appendFileSync } from "node:fs";
 import type { SessionCache } from "../cache/session_cache.ts";
-import { makeLoadedContext, type SslContext } from "../ssl/context.ts";
+import type { ClientHello } from "../ssl/client_hello.ts";
+import type { SslConnection } from "../ssl/connection.ts";
+import { contextPointer, contextState, makeLoadedContext, type SslContext } from "../ssl/context.ts";
+import { setClientHelloStep } from "../ssl/context_callbacks.ts";
 import {
   certificateKinds,
   type CertificateOptions,
@@ -9,9 +12,17 @@ import {
 } from "../ssl/context_options.ts";
 import { serverNamesOf } from "../ssl/credentials.ts";
 import { library } from "../ssl/library.ts";
-import { type FileReader, filesOf, hashOf, type LoadedCertificate, loadOptions } from "../ssl/loaded_options.ts";
-import { mergeOptions, omitOptions, type OptionKinds, pickOptions } from "../ssl/options.ts";
-import { chooseByName, findByName } from "./choose_by_name.ts";
+import {
+  type FileReader,
+  filesOf,
+  hashOf,
+  type LoadedCertificate,
+  type LoadedOptions,
+  loadOptions,
+} from "../ssl/loaded_options.ts";
+import { mergeOptions, omitOptions, type OptionKinds, pickOptions, readOptions } from "../ssl/options.ts";
+import { CertificatesOnDemand, type OnDemandParts } from "./certificates_on_demand.ts";
+import { findByName } from "./choose_by_name.ts";
 import type { ReportError } from "./error_report.ts";
 import { ReadFiles } from "./files.ts";
 import { Slices } from "./slices.ts";
@@ -34,9 +45,19 @@ export class ServerContexts {
   #last: Promise<void> = Promise.resolve();
   #isDisposed = false;
 
-  private constructor(cache: SessionCache, onError: ReportError) {
+  /** What all certificates have in common. */
+  #shared: LoadedOptions | undefined;
+  #hasDefault = true;
+  readonly #onDemand: CertificatesOnDemand | undefined;
+
+  private constructor(cache: SessionCache, onError: ReportError, demand: Demand | undefined) {
     this.#cache = cache;
     this.#onError = onError;
+    this.#onDemand = demand && new CertificatesOnDemand({
+      ...demand,
+      make: (options) => this.#makeForName(options),
+      report: (error) => onError(error, { kind: "handshake", socket: undefined }),
+    });
   }
 
   /** Takes options that were read. Rejects with what is wrong with them. */
@@ -44,8 +65,9 @@ export class ServerContexts {
     options: Readonly<ServerCertificates>,
     cache: SessionCache,
     onError: ReportError,
+    demand?: Demand,
   ): Promise<ServerContexts> {
-    const contexts = new ServerContexts(cache, onError);
+    const contexts = new ServerContexts(cache, onError, demand);
     await contexts.#load(options);
     return contexts;
   }
@@ -85,6 +107,7 @@ export class ServerContexts {
   /** Gives the contexts back. Connections keep theirs. */
   dispose(): void {
     this.#isDisposed = true;
+    this.#onDemand?.close();
     for (const context of this.#contexts.values()) context.dispose();
   }
 
@@ -93,15 +116,24 @@ export class ServerContexts {
     const made: SslContext[] = [];
     const files = await ReadFiles.of(serverFilesOf(options));
     try {
-      const { contexts, names } = await this.#make(options, files.reader, made);
+      const { contexts, names, shared, hasDefault } = await this.#make(options, files.reader, made);
       // From here on nothing is waited for, and nothing goes wrong.
       const [first] = contexts.values();
-      // Of those that are there then: a connection may have begun before they were reloaded.
-      if (contexts.size > 1) chooseByName(first!, (name) => findByName(this.#byName, name) ?? this.first);
+      if (contexts.size > 1 || this.#onDemand) {
+        contextPointer(first!);
+        setClientHelloStep(
+          contextState(first!),
+          "chooseContext",
+          (connection, hello) => this.#choose(connection, hello),
+        );
+      }
       const before = this.#contexts;
       this.#options = options;
       this.#contexts = contexts;
       this.#names = names;
+      this.#shared = shared;
+      this.#hasDefault = hasDefault;
+      this.#onDemand?.forget();
       this.#byName = named(contexts.values());
       for (const [key, context] of before) if (!contexts.has(key)) context.dispose();
     } catch (error) {
@@ -116,9 +148,10 @@ export class ServerContexts {
     options: Readonly<ServerCertificates>,
     read: FileReader,
     made: SslContext[],
-  ): Promise<{ contexts: Map<string, SslContext>; names: Map<string, string> }> {
+  ): Promise<Loading> {
     const { certificates, common } = divided(options);
-    if (certificates.length === 0) {
+    const hasDefault = certificates.length > 0;
+    if (!hasDefault && !this.#onDemand) {
       throw new TypeError(
         "Cannot make a server without a certificate: give certificate and privateKey, or their files, or selfSigned()",
       );
@@ -128,18 +161,20 @@ export class ServerContexts {
       await slices.rest();
       if (this.#isDisposed) throw new Error("Cannot reload certificates: the server is closed");
     };
-    const shared = loadOptions(common, read);
+    const loaded = loadOptions(common, read);
     const keylog = this.#keylog(options.keylogFile);
-    const sharedKey = hashOf({ shared, keylog: options.keylogFile });
+    const shared = mergeOptions<LoadedOptions>(loaded, keylog ? { keylog } : {});
+    const sharedKey = hashOf({ loaded, keylog: options.keylogFile });
     const names = new Map<string, string>();
     const contexts = new Map<string, SslContext>();
     await rest();
-    for (const group of await this.#grouped(certificates, read, names, rest)) {
+    const groups = hasDefault ? await this.#grouped(certificates, read, names, rest) : [[]];
+    for (const group of groups) {
       const loadedCertificates = group.flatMap(({ loaded }) => loaded);
       const key = [sharedKey, ...group.map(({ key }) => key)].join();
       let context = this.#contexts.get(key);
       if (!context) {
-        context = makeLoadedContext("server", { ...shared, loadedCertificates, ...(keylog && { keylog }) });
+        context = makeLoadedContext("server", mergeOptions<LoadedOptions>(shared, { loadedCertificates }));
         made.push(context);
         this.#cache.attach(context);
       }
@@ -147,7 +182,34 @@ export class ServerContexts {
       await rest();
     }
     await rest();
-    return { contexts, names };
+    return { contexts, names, hasDefault, shared };
+  }
+
+  /** Chooses among those that are there now: a connection may have begun before they were reloaded. */
+  #choose(connection: SslConnection, hello: ClientHello): "continue" | "suspend" | "refuse" {
+    const name = hello.serverName;
+    let context = name === undefined ? undefined : findByName(this.#byName, name);
+    if (!context && name !== undefined && this.#onDemand) {
+      const found = this.#onDemand.find(connection, name);
+      if (found === "waiting") return "suspend";
+      context = found;
+    }
+    if (!context && !this.#hasDefault) return "refuse";
+    hello.useContext(context ?? this.first);
+    return "continue";
+  }
+
+  /** A context for what certificateFor() answered. */
+  async #makeForName(given: CertificateOptions): Promise<SslContext> {
+    const options = readOptions("certificateFor()", certificateKinds, given);
+    const files = await ReadFiles.of(filesOf(options));
+    try {
+      const { loadedCertificates } = loadOptions(options, files.reader);
+      if (!loadedCertificates[0]?.certificate) throw new TypeError("it answered with options without a certificate");
+      return makeLoadedContext("server", mergeOptions<LoadedOptions>(this.#shared!, { loadedCertificates }));
+    } finally {
+      files.wipe();
+    }
   }
 
   /** Puts together the certificates that are for the same names: RSA beside ECDSA. */
@@ -212,6 +274,18 @@ function divided(
   const { certificates = [] } = options;
   return { certificates: Object.keys(own).length > 0 ? [own, ...certificates] : certificates, common };
 }
+
+/** What a server's options are loaded to. */
+interface Loading {
+  readonly contexts: Map<string, SslContext>;
+  readonly names: Map<string, string>;
+  readonly shared: LoadedOptions;
+  /** There is a certificate for those who ask for no name, or for another. */
+  readonly hasDefault: boolean;
+}
+
+/** How certificates are had that are not among the options. */
+export type Demand = Pick<OnDemandParts, "certificateFor" | "timeout">;
 
 /** Certificates for the same names, and their hashes. */
 type Group = readonly { readonly loaded: readonly LoadedCertificate[]; readonly key: string }[];

@@ -21,6 +21,7 @@ import {
   text,
 } from "../ssl/option_kinds.ts";
 import type { OptionKind, OptionKinds } from "../ssl/options.ts";
+import type { CertificateFor } from "./certificates_on_demand.ts";
 import type { ReportError } from "./error_report.ts";
 import { type ConnectionLimits, limitKinds } from "./limits.ts";
 import type { TlsFacts } from "./tls_facts.ts";
@@ -52,6 +53,19 @@ export interface TlsServerOptions extends ServerCertificates, ConnectionLimits {
    * part of the handshake's. The certificate is undefined where none was shown or asked for.
    */
   authorize?: (certificate: X509Certificate | undefined, tls: TlsFacts) => MaybePromise<boolean>;
+  /**
+   * Asked for the certificate of a server name (SNI) that none of the others is for, in lower case and ASCII. The
+   * handshake waits for its answer, for `certificateTimeout` at most, and clients that ask for the same name meanwhile
+   * wait for the same answer. It is kept: a certificate for 5 minutes, for 1,000 names at most; that there is none for 10
+   * seconds. `reload()` forgets all answers.
+   *
+   * What it throws or rejects with goes to `onError`, by the kind "handshake"; it is asked again a second later. Where it
+   * fails, is late or answers undefined, and where 64 names are being asked about already, the client gets the first
+   * certificate; where there is none, the alert unrecognized_name.
+   */
+  certificateFor?: CertificateFor;
+  /** For how long a handshake waits for `certificateFor`, in milliseconds; by default 5,000. */
+  certificateTimeout?: number;
   /** Closes the server, as `close()` does, when it is aborted. */
   signal?: AbortSignal;
   /**
@@ -103,6 +117,8 @@ export const serverKinds: OptionKinds<TlsServerOptions> = {
   context: instance(SslContext, "an SslContext"),
   sessions: instance(SessionCache, "a SessionCache, made with the store"),
   authorize: callback(),
+  certificateFor: callback(),
+  certificateTimeout: milliseconds,
   signal: abortSignal,
   onError: callback(),
 };
