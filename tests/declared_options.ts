@@ -12,6 +12,7 @@ const named: Readonly<Record<string, ValueKind>> = {
   ProtocolVersion: "string",
   VerifyMode: "string",
   Pem: "string",
+  CertificateFor: "function",
   ReportError: "function",
 };
 
