@@ -9,7 +9,7 @@ const lineFeed = 10;
 const carriageReturn = 13;
 
 /** What a request's head says of what comes behind it. */
-const telling = /^(content-length|transfer-encoding|upgrade|expect)[ \t]*:[ \t]*(.*?)[ \t]*\r?$/gim;
+const telling = /^(content-length|transfer-encoding|upgrade|expect)[ \t]*:(.*)$/gim;
 
 /**
  * Follows the requests of an HTTP/1.1 connection, to know what a client is late with: a head, or a body. It decides
@@ -20,6 +20,8 @@ export class Http1Watch implements SocketObserver {
   #state: "head" | "body" | "chunk size" | "chunk" | "trailer" | "opaque" = "head";
   /** The beginning of a head, or of a line, whose end has not come yet. */
   #begun = "";
+  /** How much of the empty line that ends a head its bytes so far end with: of a line end, and of a carriage return. */
+  #seen = 0;
   /** What is left of the body, or of its chunk, in bytes. */
   #left = 0;
   #asksForUpgrade = false;
@@ -65,7 +67,7 @@ export class Http1Watch implements SocketObserver {
       case "head": {
         // The time begins with the first byte.
         this.#watched.awaitHead(true);
-        const end = endOfHead(this.#begun, buffer, at);
+        const end = this.#endOfHead(buffer, at);
         if (end < 0) return this.#keep(buffer, at);
         const head = this.#begun + buffer.toString("latin1", at, end);
         this.#begun = "";
@@ -103,6 +105,28 @@ export class Http1Watch implements SocketObserver {
     }
   }
 
+  /** Where the empty line ends that ends a head; -1 if it has not come. Each byte is looked at once. */
+  #endOfHead(buffer: Buffer, from: number): number {
+    for (let at = from; at < buffer.length; at++) {
+      const byte = buffer[at];
+      if (byte === lineFeed) {
+        if (this.#seen > 0) {
+          this.#seen = 0;
+          return at + 1;
+        }
+        this.#seen = 1;
+      } else if (byte === carriageReturn && this.#seen === 1) this.#seen = 2;
+      else {
+        this.#seen = 0;
+        // On to the next line.
+        const next = buffer.indexOf(lineFeed, at);
+        if (next < 0) return -1;
+        at = next - 1;
+      }
+    }
+    return -1;
+  }
+
   #keep(buffer: Buffer, at: number): number {
     if (this.#begun.length + buffer.length - at <= longestHead) this.#begun += buffer.toString("latin1", at);
     return buffer.length;
@@ -120,7 +144,7 @@ export class Http1Watch implements SocketObserver {
     for (const [, name, value] of head.matchAll(telling)) {
       switch (name!.toLowerCase()) {
         case "content-length":
-          length = Number(value);
+          length = Number(value!.trim());
           break;
         case "transfer-encoding":
           isChunked = true;
@@ -148,24 +172,3 @@ export class Http1Watch implements SocketObserver {
 }
 
 const switching = Buffer.from("HTTP/1.1 101");
-
-/** Where the empty line ends that ends a head; -1 if it has not come. */
-function endOfHead(begun: string, buffer: Buffer, from: number): number {
-  // How much of "\n\r\n" the bytes before end with.
-  let seen = /\n\r?$/.exec(begun)?.[0].length ?? 0;
-  for (let at = from; at < buffer.length; at++) {
-    const byte = buffer[at];
-    if (byte === lineFeed) {
-      if (seen > 0) return at + 1;
-      seen = 1;
-    } else if (byte === carriageReturn && seen === 1) seen = 2;
-    else {
-      seen = 0;
-      // On to the next line.
-      const next = buffer.indexOf(lineFeed, at);
-      if (next < 0) return -1;
-      at = next - 1;
-    }
-  }
-  return -1;
-}
