@@ -59,8 +59,12 @@ export class Memory {
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** A NUL-terminated copy of a string, to lend to C. */
+/**
+ * A NUL-terminated copy of a string, to lend to C. Anything else is refused: to make text of it is to run its own code, in
+ * the middle of a call on what that code could dispose.
+ */
 export function cString(text: string): Uint8Array {
+  if (typeof text !== "string") throw new TypeError(`A string for C cannot be made of ${typeof text}: give text`);
   if (text.includes("\0")) throw new TypeError(`A string for C cannot hold a NUL character: ${JSON.stringify(text)}`);
   return encoder.encode(text + "\0");
 }
@@ -68,5 +72,6 @@ export function cString(text: string): Uint8Array {
 // Deno passes a size_t without conversion only as a bigint; Bun and Node take either.
 const sizes = Array.from({ length: 4097 }, (_, n) => BigInt(n));
 function size(length: number): number {
+  if (length < 0) throw new RangeError("C cannot move a negative number of bytes");
   return (sizes[length] ?? BigInt(length)) as unknown as number;
 }

@@ -34,8 +34,15 @@ export class ClientHello {
    *
    * @param type its number in the IANA registry: 0 is server_name, 16 ALPN, 41 pre_shared_key, 43 supported_versions
    * @param most how many bytes to read at most; by default all, which can be 64 KiB
+   * @throws {RangeError} for what is no number of an extension, or no number of bytes
    */
   extension(type: number, most: number = Infinity): Uint8Array | undefined {
+    if (!Number.isInteger(type) || type < 0 || type > 0xffff) {
+      throw new RangeError("Cannot look for an extension that is no whole number from 0 to 65535");
+    }
+    if (most !== Infinity && (!Number.isInteger(most) || most < 0)) {
+      throw new RangeError("Cannot read a number of bytes that is no whole number from 0 on");
+    }
     const { ssl, memory } = library();
     const out = new BigUint64Array(1);
     const length = new BigUint64Array(1);

@@ -173,7 +173,7 @@ function clientHello(ssl: Pointer | Null, alert: Pointer | Null): number {
           for (const step of clientHelloSteps(state)) {
             const answer = step(connection, hello);
             refusePromise("client hello", answer);
-            if (!Object.hasOwn(clientHelloAnswers, answer)) {
+            if (typeof answer !== "string" || !Object.hasOwn(clientHelloAnswers, answer)) {
               throw new TypeError(`Cannot use what the client hello callback returned: ${String(answer)}`);
             }
             if (answer === "refuse" && step === state.chooseContext) {

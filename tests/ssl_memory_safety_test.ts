@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { Buffer } from "node:buffer";
-import { closeLibrary, Session, SslContext, SslOption } from "../mod.ts";
+import { closeLibrary, Session, SslConnection, SslContext, SslOption } from "../mod.ts";
 import { contextPointer } from "../ssl/context.ts";
 import { stateOf } from "../ssl/context_state.ts";
 import { leavingNothing } from "./counts.ts";
-import { bytes, Contexts, credentials, versions } from "./support.ts";
+import { bytes, Contexts, credentials, thrownBy, versions } from "./support.ts";
 
 /** An array that says that it is longer than it is. */
 function lying(length: number): Uint8Array {
@@ -178,6 +178,56 @@ describe("memory safety", () => {
         return 0;
       };
       assertThrows(() => context.flushSessions(date), Error, "it ended with dispose()");
+    }),
+  );
+
+  for (const hostile of [{ includes: "startsWith" }, { toString: "" }, { [Symbol.toPrimitive]: "" }, { then: "" }]) {
+    it(
+      `what is no text runs no code of its own in the middle of a call: ${String(Reflect.ownKeys(hostile)[0])}`,
+      leavingNothing(() => {
+        using contexts = new Contexts("TLSv1.3");
+        using link = contexts.link().connect();
+        let calls = 0;
+        const dispose = () => {
+          calls++;
+          link.dispose();
+          return false;
+        };
+        const label = Object.fromEntries(Reflect.ownKeys(hostile).map((name) => [name, dispose])) as unknown as string;
+        assertThrows(() => link.server.exportKeyingMaterial(10, label), TypeError, "give text");
+        assertThrows(() => SslConnection.client(contexts.client, { serverName: label }), TypeError);
+        assertEquals([calls, link.server.isReleased], [0, false]);
+        link.close();
+      }),
+    );
+  }
+
+  it(
+    "numbers of extensions and bytes are whole and not negative",
+    leavingNothing(() => {
+      using contexts = new Contexts("TLSv1.3");
+      const messages: string[] = [];
+      const content: unknown[] = [];
+      contexts.server.setClientHelloCallback((_connection, hello) => {
+        const number = { valueOf: () => 43 } as unknown as number;
+        for (const wrong of [-1, 1.5, NaN, 65_536, 1e10, number]) {
+          messages.push((thrownBy(() => hello.extension(wrong)) as Error).message);
+        }
+        for (const wrong of [-1, -1e6, 1.5, NaN, -Infinity, number]) {
+          messages.push((thrownBy(() => hello.extension(43, wrong)) as Error).message);
+        }
+        content.push(hello.extension(43, 0)!.length, hello.extension(43, 2)!.length, hello.extension(65_535));
+        return "continue";
+      });
+      contexts.visit();
+      assertEquals(
+        new Set(messages),
+        new Set([
+          "Cannot look for an extension that is no whole number from 0 to 65535",
+          "Cannot read a number of bytes that is no whole number from 0 on",
+        ]),
+      );
+      assertEquals(content, [0, 2, undefined]);
     }),
   );
 
