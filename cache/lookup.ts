@@ -32,6 +32,8 @@ export interface Opened {
  * the first would not have it at the second, and opening it again would cost more than a handshake.
  */
 export class Lookup {
+  /** For those who are not to keep it alive. */
+  readonly reference: WeakRef<Lookup> = new WeakRef(this);
   readonly connection: SslConnection;
   /** The protocol that a session would be resumed with. */
   readonly protocol: ProtocolVersion;

@@ -65,7 +65,7 @@ export class Lookups {
    */
   revokeWhere(isRevoked: (key: string, value: Uint8Array) => boolean): void {
     this.#shared.clear();
-    for (const lookup of [...this.#byKey.all()]) {
+    for (const lookup of this.#byKey.all()) {
       const { found } = lookup;
       if (!found || isRevoked(found.key, found.value)) lookup.revoke();
     }

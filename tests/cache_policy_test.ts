@@ -262,6 +262,27 @@ for (const version of versions) {
     );
 
     it(
+      "does not resume when its authority has revoked it since",
+      leavingNothing(() => {
+        using root = new Authority("root");
+        const client = root.issue(["client"]);
+        const listed = (revoked: string[]) =>
+          trusting(root.chain, { certificateRevocationLists: root.revocationList(revoked) });
+        using servers = new Changed(version, trusting(root.chain), listed([]), client);
+        assertEquals(servers.visit(), resumes);
+        using revoked = new Changed(version, trusting(root.chain), listed([client.certificate]), client);
+        revoked.before.visit();
+        using link = revoked.before.linkTo(revoked.now, revoked.before.sessions[0]);
+        try {
+          link.connect();
+        } catch {
+          // The server does not let it in.
+        }
+        assertEquals(certificateRefused(revoked), 1);
+      }),
+    );
+
+    it(
       "resumes only where clients are asked for one, and one without only where none is demanded",
       leavingNothing(() => {
         const asking = trusting(alice.certificate);

@@ -1,7 +1,9 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { MemoryStore, OpenSslError, type Session, type SessionStore, SessionStoreError } from "../mod.ts";
 import { Cached, PendingStore, secret, settled, woken } from "./cache_server_support.ts";
+import { assertNothingLeft, counts, standing } from "./counts.ts";
+import { canCollect, collectUntil } from "./garbage.ts";
 import { leavingNothingLater } from "./socket_support.ts";
 import { type Link, versions } from "./support.ts";
 
@@ -285,4 +287,23 @@ describe("A session that another server deletes", () => {
       assertEquals([finish(first), finish(second)], [true, false]);
     }),
   );
+});
+
+describe("A connection that is forgotten between a client's two hellos", () => {
+  it("is collected, and what was found for it", { ignore: !canCollect }, async () => {
+    const before = standing();
+    function forget(): void {
+      using contexts = new Cached("TLSv1.3", { store: new MemoryStore() }, retry.server, retry.client);
+      for (let n = 0; n < 20; n++) {
+        contexts.visit();
+        contexts.link(contexts.sessions.at(-1)).half();
+      }
+    }
+    forget();
+    assert(counts().connections > before.living.connections, "They were freed at once");
+    const { contexts, sessions } = before.living;
+    const isOver = () => counts().contexts === contexts && counts().sessions === sessions;
+    assert(await collectUntil(isOver), "Contexts or sessions are left");
+    assertNothingLeft(before);
+  });
 });
