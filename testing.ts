@@ -15,6 +15,8 @@
 import process from "node:process";
 import type { MaybePromise, SessionStore } from "./cache/session_store.ts";
 import { type StoreTest, storeTests } from "./cache/store_tests.ts";
+import { callback, flag } from "./ssl/option_kinds.ts";
+import { type OptionKinds, readOptions } from "./ssl/options.ts";
 
 export type { MaybePromise, SessionStore, StoreLookup } from "./cache/session_store.ts";
 
@@ -40,6 +42,10 @@ export interface TestSessionStoreOptions<Store extends SessionStore = SessionSto
   makeSecond?: (store: Store) => MaybePromise<Store>;
 }
 
+function kinds<Store extends SessionStore>(): OptionKinds<TestSessionStoreOptions<Store>> {
+  return { describe: callback(), it: callback(), take: flag, close: callback(), makeSecond: callback() };
+}
+
 /**
  * Declares a suite of tests for a store: the contract of {@linkcode SessionStore}, and that a value is found as long as
  * it has not expired, which a store in good health does. On one point the tests want more than the contract does: what
@@ -51,6 +57,7 @@ export interface TestSessionStoreOptions<Store extends SessionStore = SessionSto
  * @param name what the suite is called
  * @param make makes a store
  * @param options the functions of another test runner, and how to end a store
+ * @throws {TypeError} for an option that is not known, or of another type
  *
  * @example With vitest, for stores that must be closed
  * ```ts ignore
@@ -72,8 +79,9 @@ export function testSessionStore<Store extends SessionStore>(
   options: TestSessionStoreOptions<Store> = {},
 ): void {
   // Loaded when used: another runner's tests need not run where node:test works.
-  const { describe, it } = { ...(options.describe && options.it ? {} : nodeTest()), ...options };
-  const { close = dispose, makeSecond, take = true } = options;
+  const read = readOptions("testSessionStore()", kinds<Store>(), options);
+  const { describe, it } = read.describe && read.it ? read : { ...nodeTest(), ...read };
+  const { close = dispose, makeSecond, take = true } = read;
   const tests = Object.entries<StoreTest>(storeTests).filter(([_, { about, needsSecond }]) =>
     (!needsSecond || makeSecond) && about !== (take ? "no take" : "take")
   );

@@ -4,7 +4,7 @@ import { SessionCacheMode } from "../ssl/constants.ts";
 import { makeLoadedContext, type SslContext } from "../ssl/context.ts";
 import { contextKinds, type SslContextOptions } from "../ssl/context_options.ts";
 import { hashOf, type LoadedOptions, loadOptions, wipe } from "../ssl/loaded_options.ts";
-import { mergeOptions, omitOptions, type OptionKinds } from "../ssl/options.ts";
+import { omitOptions, type OptionKinds } from "../ssl/options.ts";
 import type { Session } from "../ssl/session.ts";
 
 /** The options of a context that make sense for the connections of a client whose sessions are kept for it. */
@@ -91,7 +91,7 @@ export class ClientContexts {
 
 function makeContext(options: LoadedOptions, hasKeylog: boolean): SslContext {
   const sessionCacheMode = SessionCacheMode.Client | SessionCacheMode.NoInternal;
-  const context = makeLoadedContext("client", mergeOptions<LoadedOptions>(options, { sessionCacheMode }));
+  const context = makeLoadedContext("client", { ...options, sessionCacheMode });
   context.setNewSessionCallback((connection, session) => callbacks.get(connection)?.keep(session) ?? false);
   if (hasKeylog) {
     context.setKeylogCallback((connection, line) => callbacks.get(connection)?.keylog?.(connection, line));

@@ -21,7 +21,7 @@ import { requireCipher, requireId } from "./fitness.ts";
 import { held, library } from "./library.ts";
 import { type LoadedOptions, loadOptions, wipe } from "./loaded_options.ts";
 import { clearErrors, openSslError } from "./openssl_error.ts";
-import { readOptions } from "./options.ts";
+import { mergeOptions, readOptions } from "./options.ts";
 import { protocolName, type ProtocolVersion } from "./protocol.ts";
 import { ReleasedError } from "./released_error.ts";
 import { giveAwaySession, requireSeconds, Session, sessionPointer } from "./session.ts";
@@ -156,7 +156,9 @@ export class SslContext {
     }
   }
 
-  static #makeLoaded(role: "server" | "client", options: LoadedOptions): SslContext {
+  static #makeLoaded(role: "server" | "client", loaded: LoadedOptions): SslContext {
+    // Whoever put them together may have done so in an object with a prototype.
+    const options = mergeOptions<LoadedOptions>(loaded);
     const { ssl } = library();
     const pointer = ssl.SSL_CTX_new(role === "server" ? ssl.TLS_server_method() : ssl.TLS_client_method());
     if (!pointer) throw openSslError("Cannot make an SSL_CTX");

@@ -15,7 +15,7 @@ export const anyText: OptionKind<string> = (value, name, of) => {
 
 /** The path of a file, or its URL. */
 export const file: OptionKind<string | URL> = (value, name, of) => {
-  if (value instanceof URL) return value;
+  if (value instanceof URL) return new URL(value);
   if (typeof value !== "string" || value === "") throw refused(value, name, of, "the path of a file, or its URL");
   return value;
 };

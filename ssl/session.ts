@@ -216,7 +216,10 @@ export class Session {
     if (Number(set) !== seconds) throw openSslError(`Cannot set a session's time to ${created.toISOString()}`);
   }
 
-  /** For how long it may resume, in seconds from {@linkcode Session.created}. Settable; a RangeError below 0. */
+  /**
+   * For how long it may resume, in seconds from {@linkcode Session.created}. Settable; a RangeError below 0. In DER and
+   * PEM libssl takes 0 for left out, and reads 3 back.
+   */
   get timeout(): number {
     return Number(library().ssl.SSL_SESSION_get_timeout(this.#alive()));
   }

@@ -18,6 +18,7 @@ import {
   SslContext,
   TieredStore,
 } from "../mod.ts";
+import { testSessionStore } from "../testing.ts";
 import { declaredOptions, type ValueKind } from "./declared_options.ts";
 import { within } from "./server_support.ts";
 import { credentials } from "./support.ts";
@@ -147,6 +148,11 @@ const takers: Record<string, Taker> = {
     options: ofNodeContext,
     base: credentials,
     take: (options) => createServer(credentials).setSecureContext(options),
+  },
+  "testSessionStore()": {
+    options: declaredOptions("testing.ts", "TestSessionStoreOptions"),
+    base: { describe: () => {}, it: () => {} },
+    take: (options) => testSessionStore("none", () => new MemoryStore(), options),
   },
   "reload()": { options: ofCertificates, base: {}, take: (options) => server.reload(options) },
   "close()": {

@@ -20,6 +20,7 @@ import {
 } from "../mod.ts";
 import { integer, list, object, oneOf, text } from "../ssl/option_kinds.ts";
 import { mergeOptions, omitOptions, type OptionKinds, pickOptions, readOptions } from "../ssl/options.ts";
+import { testSessionStore } from "../testing.ts";
 import { credentials } from "./support.ts";
 
 interface Sample {
@@ -182,6 +183,7 @@ const takers: Record<string, (options: never) => unknown> = {
   "createServer()": (options) => createServer(options),
   "addContext()": (options) => createServer(selfSigned()).addContext("localhost", options),
   "setSecureContext()": (options) => createServer(selfSigned()).setSecureContext(options),
+  "testSessionStore()": (options) => testSessionStore("none", () => new MemoryStore(), options),
   "reload()": async (options) => {
     await using server = await listen({ ...credentials, hostname: "127.0.0.1" }, () => {});
     await server.reload(options);
