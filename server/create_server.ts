@@ -22,13 +22,14 @@ import {
   type NodeTlsServerOptions,
   withChanges,
 } from "./node_tls_options.ts";
+import { bothForAlpn, noTicketKeys } from "./node_tls_refusals.ts";
 import type { RawSocket } from "./raw_socket.ts";
 import { refuseListeners } from "./refuse_listeners.ts";
 import { SecureContext, secureContextOptions } from "./secure_context.ts";
 import { SniQuestions } from "./sni_questions.ts";
 import { streamConnections, type TlsDuplex } from "./tls_duplex.ts";
 import { TlsServer } from "./tls_server.ts";
-import { connectionOf, type TlsSocket } from "./tls_socket.ts";
+import { connectionOf, isEstablished, type TlsSocket } from "./tls_socket.ts";
 
 /**
  * A server with the interface of node:tls's, on all runtimes and on the system's libssl. It comes from
@@ -48,6 +49,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   readonly #contexts: NodeTlsContexts;
   readonly #questions: SniQuestions | undefined;
   readonly #secrets = new WeakMap<SslConnection, Buffer[]>();
+  readonly #failures = new WeakSet<TlsSocket>();
   #tls: TlsServer | undefined;
   #starting: Promise<void> | undefined;
   #maxConnections: number | undefined;
@@ -308,6 +310,11 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
 
   #failed(error: Error, socket?: TlsSocket): void {
     if (socket) this.#tellSecrets(socket, socket);
+    // Of a handshake that fails the first error is told: what a callback threw, and not what OpenSSL makes of it.
+    if (socket && !isEstablished(socket)) {
+      if (this.#failures.has(socket)) return;
+      this.#failures.add(socket);
+    }
     // What an SNICallback said tells more than OpenSSL, which only knows that it was refused.
     const refusal = socket && this.#questions?.refusal(connectionOf(socket));
     this.#report(refusal ?? error, socket);
@@ -380,18 +387,6 @@ export function createServer(
 
 function familyOf(address: string): "IPv4" | "IPv6" {
   return isIPv6(address) ? "IPv6" : "IPv4";
-}
-
-function bothForAlpn(): TypeError {
-  const error = new TypeError("Cannot use ALPNCallback beside ALPNProtocols: leave one of them out");
-  return Object.assign(error, { code: "ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS" });
-}
-
-function noTicketKeys(verb: string): Error {
-  return codedError(
-    `Cannot ${verb} ticket keys: tickets only name sessions here, which newSession and resumeSession keep`,
-    "ERR_METHOD_NOT_IMPLEMENTED",
-  );
 }
 
 const { ALPNProtocols, alpnProtocols, requestCert, verify, rejectUnauthorized } = nodeContextKinds;

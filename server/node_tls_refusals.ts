@@ -1,3 +1,4 @@
+import { codedError } from "./coded_error.ts";
 import type { OptionKind } from "../ssl/options.ts";
 
 const noEngines = "engines are not used: OpenSSL has given them up";
@@ -30,5 +31,19 @@ export function notHere(reasons: Readonly<Record<string, string>>): Record<strin
       if (value === null || value === false) return undefined;
       throw new TypeError(`Cannot use the option ${name} with ${of}: ${reason}`);
     }]),
+  );
+}
+
+/** For a server that would have to choose its protocol in two ways. */
+export function bothForAlpn(): TypeError {
+  const error = new TypeError("Cannot use ALPNCallback beside ALPNProtocols: leave one of them out");
+  return Object.assign(error, { code: "ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS" });
+}
+
+/** For the members of a Server that have to do with ticket keys. */
+export function noTicketKeys(verb: string): Error {
+  return codedError(
+    `Cannot ${verb} ticket keys: tickets only name sessions here, which newSession and resumeSession keep`,
+    "ERR_METHOD_NOT_IMPLEMENTED",
   );
 }

@@ -51,12 +51,17 @@ for (const version of versions) {
 
     same(
       "ALPNCallback, which may refuse, answer nonsense, throw, or not be asked",
-      ["out", "ERR_TLS_ALPN_CALLBACK_INVALID_RESULT", "no", false, 0],
+      ["out", "ERR_TLS_ALPN_CALLBACK_INVALID_RESULT", "no", false, 0, 1],
       async (tls) => {
         let calls = 0;
+        let errors = 0;
         const offering = { ...only, alpnProtocols: ["h2"] };
         const refused = String(await visit(tls, { ALPNCallback: () => undefined }, offering)).split(":")[0];
-        const nonsense = String(await visit(tls, { ALPNCallback: () => "spdy" }, offering)).split(": ")[1];
+        const nonsense = String(
+          await visit(tls, { ALPNCallback: () => "spdy" }, offering, undefined, (server) => {
+            server.on("tlsClientError", () => errors++);
+          }),
+        ).split(": ")[1];
         const thrown = thisRuntime === "node" && tls !== both[0] ? "no" : await visit(tls, {
           // What it throws would end a program that uses node:tls.
           ALPNCallback: () => {
@@ -64,7 +69,7 @@ for (const version of versions) {
           },
         }, offering).then((seen) => String(seen).split(": ")[1]);
         const unasked = await visit(tls, { ALPNCallback: () => void calls++ }, only, (socket) => socket.alpnProtocol);
-        return [refused, nonsense, thrown, unasked, calls];
+        return [refused, nonsense, thrown, unasked, calls, errors];
       },
     );
 
