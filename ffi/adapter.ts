@@ -6,6 +6,8 @@ export interface Adapter {
   readonly platform: "linux" | "darwin" | "windows" | "other";
   /** An environment variable, where the runtime lets us read it without asking. */
   environment(name: string): string | undefined;
+  /** Whether the runtime lets us look at a file without asking. */
+  canRead(path: string): boolean;
   /** Opens the shared library at `path` with these functions. Throws what the runtime throws. */
   open<T extends PrototypeTable>(path: string, table: T): OpenedLibrary<T>;
   /** Makes a C function pointer of a TypeScript function. The function must not throw. */

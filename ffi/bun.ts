@@ -54,6 +54,7 @@ export function bunAdapter(): Adapter {
     runtime: "bun",
     platform: platform(),
     environment: (name) => process.env[name],
+    canRead: () => true,
     open<T extends PrototypeTable>(path: string, table: T): OpenedLibrary<T> {
       // Bun tries the working directory after the system's folders; a library planted there must not be run.
       if (!/[\\/]/.test(path) && existsSync(path)) {

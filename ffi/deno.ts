@@ -13,7 +13,9 @@ import type {
 interface DenoNamespace {
   build: { os: string };
   env: { get(name: string): string | undefined };
-  permissions: { querySync(descriptor: { name: "env"; variable: string }): { state: string } };
+  permissions: {
+    querySync(descriptor: { name: "env"; variable: string } | { name: "read"; path: string }): { state: string };
+  };
   dlopen(path: string, symbols: Record<string, unknown>): { symbols: Record<string, unknown>; close(): void };
   UnsafeCallback: new (
     definition: { parameters: string[]; result: string },
@@ -74,6 +76,7 @@ export function denoAdapter(): Adapter {
       const granted = permissions.querySync({ name: "env", variable: name }).state === "granted";
       return granted ? env.get(name) : undefined;
     },
+    canRead: (path) => permissions.querySync({ name: "read", path }).state === "granted",
     open<T extends PrototypeTable>(path: string, table: T): OpenedLibrary<T> {
       const definitions: Record<string, unknown> = {};
       for (const [name, prototype] of Object.entries(table)) {

@@ -47,6 +47,7 @@ export function nodeAdapter(): Adapter {
     runtime: "node",
     platform: platform(),
     environment: (name) => process.env[name],
+    canRead: () => true,
     open<T extends PrototypeTable>(path: string, table: T): OpenedLibrary<T> {
       // Node exports an OpenSSL of its own. Without RTLD_DEEPBIND libssl would call into that one and crash.
       const library = koffi.load(path, { deep: true });

@@ -30,6 +30,9 @@ interface DenoListener {
   unref(): void;
 }
 interface DenoNamespace {
+  readonly permissions: {
+    querySync(descriptor: { name: "sys"; kind: "networkInterfaces" }): { readonly state: string };
+  };
   listen(options: Address): DenoListener;
   connect(options: Address & { signal?: AbortSignal }): Promise<DenoConnection>;
 }
@@ -122,6 +125,8 @@ class Pause {
 function withNumberedZone(hostname: string): string {
   const [, address, zone] = /^([0-9a-f:.]+)%(.*)$/i.exec(hostname) ?? [];
   if (zone === undefined || /^\d+$/.test(zone)) return hostname;
+  // Without the permission to ask, Deno says what it thinks of the address.
+  if (deno.permissions.querySync({ name: "sys", kind: "networkInterfaces" }).state !== "granted") return hostname;
   try {
     const interfaces = networkInterfaces()[zone] ?? [];
     const numbers = interfaces.map((each) => "scopeid" in each ? each.scopeid ?? 0 : 0);
@@ -129,7 +134,7 @@ function withNumberedZone(hostname: string): string {
       return numbers.some((number) => number > 0) ? `${address}%${Math.max(...numbers)}` : address!;
     }
   } catch {
-    // Without the permission to ask, Deno says what it thinks of the address.
+    // The same where the system does not tell.
   }
   return hostname;
 }

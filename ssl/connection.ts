@@ -396,6 +396,7 @@ export class SslConnection {
     const error = openSslError("The TLS handshake failed", "it had failed before");
     const remark = error.errors.map(({ reason }) => {
       if (reason === "certificate verify failed") return this.verifyResult.reason;
+      if (reason === "callback failed") return "refused by the client hello callback, or for want of a certificate";
       return reason === "http request" ? "the client spoke plain HTTP" : undefined;
     }).find((remark) => remark !== undefined);
     return remark ? new OpenSslError(`${error.message} (${remark})`, error.errors) : error;

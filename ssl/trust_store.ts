@@ -111,6 +111,8 @@ function systemLooks(): string {
 }
 
 function lookOf(path: string): string {
+  // The system's are then taken for what they were.
+  if (!library().adapter.canRead(path)) return "not to be read";
   try {
     const { mtimeMs, size, ino }: Stats = statSync(path);
     return `${mtimeMs} ${size} ${ino}`;

@@ -265,12 +265,14 @@ describe("certificateFor()", () => {
     "alone serves the names that it knows, and refuses others by their alert",
     leavingNothingLater(async () => {
       const certificateFor = (name: string) => name === "known.example" ? selfSigned([name]) : undefined;
-      await start({ certificateFor }, async ({ server }) => {
+      await start({ certificateFor }, async ({ server, errors }) => {
         assertEquals(await subjectFor(server, "known.example"), "known.example");
         using client = new Client({ verify: "none" });
         for (const serverName of ["other.example", "127.0.0.1"]) {
           await assertRejects(() => client.connect(server.port, {}, { serverName }), Error, "unrecognized name");
         }
+        await until(() => errors.length === 2, "the server to tell");
+        assertStringIncludes(errors[0]!.message, "for want of a certificate");
         // It stays so when the rest is loaded anew.
         await server.reload({ maxVersion: "TLSv1.2" });
         assertEquals(await subjectFor(server, "known.example"), "known.example");
