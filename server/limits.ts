@@ -22,8 +22,9 @@ export interface ConnectionLimits {
   /** How many handshakes may be under way at once; by default 1,000. Connections beyond are closed at once. */
   maxHandshakes?: number;
   /**
-   * How many bytes may wait for one client that does not read, in bytes; by default 16 MiB. Whoever heeds what `write`
-   * answers never gets there. A connection with more is closed. Over HTTP/2, requests to {@linkcode serve} wait while
+   * How many bytes may wait for one client that does not read, in bytes; by default 16 MiB. What waits in a stream counts,
+   * but for the write that is being sent, however large it is. Whoever heeds what `write` answers never gets there. A
+   * connection with more is closed. Over HTTP/2, requests to {@linkcode serve} wait while
    * the answers to those before them come to more.
    */
   maxBufferedBytes?: number;

@@ -118,6 +118,14 @@ export class TlsDuplex extends NodeTlsSocket {
     this.once("end", () => this.destroy());
   }
 
+  /**
+   * Whether the other side has said by TLS that it sends no more, before its end. See
+   * {@linkcode TlsSocket.wasClosedCleanly}.
+   */
+  get wasClosedCleanly(): boolean {
+    return this.tls.wasClosedCleanly;
+  }
+
   /** How many bytes of plaintext have come. */
   get bytesRead(): number {
     return this.#bytesRead;
@@ -176,6 +184,13 @@ export class TlsDuplex extends NodeTlsSocket {
    * As a Writable's. Whoever goes on writing though `maxBufferedBytes` wait already, beside what is being sent, has the
    * connection closed. What is written in one go, however much, is one piece: answers of HTTP are.
    */
+  override write(chunk: unknown, callback?: (error: Error | null | undefined) => void): boolean;
+  /** The same, for text. */
+  override write(
+    chunk: unknown,
+    encoding?: BufferEncoding,
+    callback?: (error: Error | null | undefined) => void,
+  ): boolean;
   override write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
     if (this.writableCorked === 0) this.#holdToLimit();
     return super.write(chunk, encoding as BufferEncoding, callback as () => void);

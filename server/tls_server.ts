@@ -253,7 +253,7 @@ export class TlsServer {
         this.#counts.idleTimeouts++;
         endTls(socket);
       } else {
-        socket.destroy(new Error(`The client was idle for ${this.#limits.idleTimeout} ms`));
+        abandonTls(socket, new Error(`The client was idle for ${this.#limits.idleTimeout} ms`));
       }
     }
   }

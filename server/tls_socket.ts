@@ -75,6 +75,9 @@ const highWaterMark = 256 * 1024;
 // in them, which then has one of its own.
 let spareCiphertext: Uint8Array | undefined;
 
+/** Up to this many bytes are said to be sent before they are: they go out even if the socket is destroyed right then. */
+const mostPromised = 16 * 1024;
+
 /** For how long an ended connection may wait for the other side, in milliseconds. */
 const closingTimeout = 5000;
 
@@ -99,8 +102,8 @@ export interface LowerSocket {
   /** Whether what is written is sent. Not once it has failed, was closed, or was ended, by whomever. */
   takesData(): boolean;
   /**
-   * Calls back once when the system has taken all that was written, and the FIN after the end: now, or later. Not if the
-   * socket is closed before.
+   * Calls back once when the system has taken all that was written, and the FIN after the end: now, or later; at once if
+   * it is little and not the end, which then goes out whatever happens on this side. Not if the socket is closed before.
    */
   whenSent(callback: () => void): void;
   /** Closes the connection if more bytes than may wait for the other side, with those that wait in the stream. */
@@ -117,7 +120,7 @@ export let startTls: (raw: RawSocket, connection: SslConnection, owner: TlsSocke
  */
 export let endTls: (socket: TlsSocket) => void;
 /** Closes a socket whose time is over. It is told if something that was written is lost by that. For servers. */
-export let abandonTls: (socket: TlsSocket) => void;
+export let abandonTls: (socket: TlsSocket, error?: Error) => void;
 /** Has a socket know of what waits above it. Answers how the stream asks and tells it. For TlsDuplex. */
 export let joinTls: (socket: TlsSocket, stream: UpperStream) => LowerSocket;
 /** When bytes last came or went, by the owner's clock. */
@@ -168,8 +171,12 @@ export class TlsSocket {
   #pending = 0;
   /** Bytes that the raw socket has, and the system has not. */
   #inRaw = 0;
-  /** Plaintext was written that the system has not taken yet, or that will never go out. */
+  /** Plaintext was written that the system has not taken yet. */
   #owesData = false;
+  /** Plaintext was written that will never go out, as it came after the end. */
+  #lostData = false;
+  /** The stream was told that what waits is sent. */
+  #promised = false;
   #needsDrain = false;
   /** The user called end(). */
   #endCalled = false;
@@ -220,7 +227,7 @@ export class TlsSocket {
       if (socket.#stream?.writableLength) socket.#leaving = true;
       else socket.#end();
     };
-    abandonTls = (socket) => socket.#abandon();
+    abandonTls = (socket, error) => socket.#abandon(error);
     joinTls = (socket, stream) => {
       socket.#stream = stream;
       return {
@@ -242,7 +249,7 @@ export class TlsSocket {
       // Where both have said goodbye only the FIN is missing.
       const error = new Error(`The other side did not end the connection in ${closingTimeout} ms`);
       // A client that has not read all yet is not to blame the server for it.
-      if (socket.#paused && socket.#owner.role === "client") socket.#owner.closings.add(socket);
+      if (socket.#paused && !socket.#aborted && socket.#owner.role === "client") socket.#owner.closings.add(socket);
       else socket.#abandon(socket.#remoteEnded ? undefined : error);
     };
   }
@@ -334,7 +341,7 @@ export class TlsSocket {
     if (this.#endCalled) throw new Error("Cannot write to this socket: end() was called");
     const length = requireBytes("this plaintext", bytes);
     if (this.#localEnded) {
-      if (length > 0) this.#owesData = true;
+      if (length > 0) this.#lostData = true;
       return false;
     }
     if (this.#observer && !this.#observer.sent(bytes)) return true;
@@ -373,7 +380,7 @@ export class TlsSocket {
     const copy = bytes && copyOf("this plaintext", bytes);
     if (this.#localEnded) {
       // What comes after the server's end goes nowhere.
-      if (copy?.length) this.#owesData = true;
+      if (copy?.length) this.#lostData = true;
       return;
     }
     this.#endCalled = true;
@@ -412,8 +419,14 @@ export class TlsSocket {
   /** Closes at once. What was written may be lost. */
   destroy(error?: Error): void {
     if (this.#closed) return;
+    const goesOut = this.#promised && !this.#aborted && !this.#failed && !this.#finGiven;
     this.#aborted = true;
-    this.#abandon(error);
+    if (!goesOut || this.#connection.isReleased) return this.#abandon(error);
+    // As if both sides had ended: nothing is read any more, and what waits goes out, but not for ever.
+    this.#error ??= error;
+    this.#localEnded = this.#remoteEnded = true;
+    this.#owner.closings.add(this);
+    this.#flush();
   }
 
   /** Closes at once, though nobody wants what was written to be lost. */
@@ -655,7 +668,7 @@ export class TlsSocket {
 
   #blame(error: unknown): void {
     this.#report(error as Error);
-    this.destroy(error as Error);
+    this.#abandon(error as Error);
   }
 
   #report(error: Error): void {
@@ -722,7 +735,7 @@ export class TlsSocket {
 
   /** Whether the system has taken all that was written, and the FIN after the end. */
   #isSent(): boolean {
-    if (this.#blocked || this.#pending > 0 || this.#connection.isHeld || !this.#raw.isSent) return false;
+    if (this.#pending > 0 || this.#connection.isHeld || !this.#raw.isSent) return false;
     return this.#finGiven || !(this.#localEnded || this.#endCalled);
   }
 
@@ -730,6 +743,7 @@ export class TlsSocket {
   #settle(): void {
     if (this.#closed || !this.#isSent()) return;
     this.#owesData = false;
+    this.#promised = false;
     if (this.#finGiven && !this.#finSent) {
       this.#finSent = true;
       // The time for the other side's end begins when nothing of this side's is on its way any more.
@@ -741,7 +755,12 @@ export class TlsSocket {
 
   #whenSent(callback: () => void): void {
     this.#onSent = callback;
-    if (!this.#closed && !this.#failed && this.#isSent()) this.#tellSent();
+    if (this.#closed || this.#failed) return;
+    if (!this.#isSent()) {
+      if (this.#localEnded || this.#endCalled || this.#pending + this.#inRaw > mostPromised) return;
+      this.#promised = true;
+    }
+    this.#tellSent();
   }
 
   #tellSent(): void {
@@ -812,7 +831,7 @@ export class TlsSocket {
     this.#owner.closings.delete(this);
     // A reset after both sides said goodbye is no error, if nothing is lost by it.
     if (!(this.#localEnded && this.#remoteEnded) || this.#owesData) this.#error ??= error;
-    if (this.#owesData && !this.#aborted) {
+    if ((this.#owesData || this.#lostData) && !this.#aborted) {
       this.#error ??= new Error("The connection was closed before all that was written could be sent");
     }
     if (!this.#established && !this.#failed && !this.#localEnded) {
