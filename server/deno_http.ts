@@ -60,6 +60,7 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
   let pause: ReturnType<typeof setTimeout> | undefined;
   function restart(why: string, cause?: unknown, failures = 0): void {
     if (isFinishing) return;
+    if (cause !== undefined) parts.innerAcceptFailures.count++;
     try {
       [server, entrance] = start();
       const error = new Error(`Deno.serve ended ${why}, and was started anew`, { cause });
@@ -77,7 +78,7 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
   function finish(): Promise<void> {
     isFinishing = true;
     clearTimeout(pause);
-    return ended ??= server.shutdown();
+    return ended ??= shutDown(server);
   }
   return Promise.resolve({
     onConnection: hops.onConnection,
@@ -94,6 +95,15 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
     },
   });
 };
+
+/** One that has ended by itself, and cannot be started anew, has nothing to wait for. */
+async function shutDown(server: DenoServer): Promise<void> {
+  try {
+    await server.shutdown();
+  } catch {
+    // It was told already.
+  }
+}
 
 /** Smaller answers are not counted. */
 const large = 64 * 1024;

@@ -34,6 +34,8 @@ export interface HttpServerParts {
   /** Bun's handlers of WebSockets. */
   readonly websocket: unknown;
   readonly counts: RequestCounts;
+  /** How often the HTTP server could not accept a connection from here. */
+  readonly innerAcceptFailures: { count: number };
   readonly farewell: Farewell;
   readonly onError: ReportError;
 }

@@ -3,6 +3,7 @@ import { integer, millisecondsOrNever } from "../ssl/option_kinds.ts";
 import { mergeOptions, omitOptions, type OptionKinds, readOptions, refused } from "../ssl/options.ts";
 import { startOrReload } from "./bun_hot.ts";
 import { heedless, printRequestErrors } from "./error_report.ts";
+import type { AnswerRooms } from "./answer_room.ts";
 import type { FetchHandler } from "./fetch_handler.ts";
 import { httpOfThisRuntime } from "./http_of_this_runtime.ts";
 import type { Farewell, HttpServerParts, RequestCounts } from "./http_server.ts";
@@ -118,7 +119,10 @@ async function start(read: Readonly<ServeOptions>, handler: FetchHandler): Promi
     maxConcurrentStreams,
     maxBufferedBytes: limitsOf(read).maxBufferedBytes,
   };
-  const parts: HttpServerParts = { handler, ...limits, rooms: new WeakMap(), websocket, counts, farewell, onError };
+  const innerAcceptFailures = { count: 0 };
+  const rooms: AnswerRooms = new WeakMap();
+  const shared = { rooms, counts, innerAcceptFailures, farewell, onError };
+  const parts: HttpServerParts = { handler, ...limits, websocket, ...shared };
   const http = await httpOfThisRuntime(websocket)(parts, offersHttp2);
   const watch = new HttpWatch(parts);
   const end = async () => {
@@ -140,7 +144,7 @@ async function start(read: Readonly<ServeOptions>, handler: FetchHandler): Promi
     await end();
     throw error;
   }
-  return Object.assign(server, { node: http.node, stats: withRequests(server.stats, counts) });
+  return Object.assign(server, { node: http.node, stats: withRequests(server.stats, counts, innerAcceptFailures) });
 }
 
 function emptyCounts(): RequestCounts {
@@ -156,6 +160,13 @@ function emptyCounts(): RequestCounts {
   };
 }
 
-function withRequests(stats: () => ServerStats, counts: RequestCounts): () => ServeStats {
-  return () => ({ ...stats(), ...counts });
+function withRequests(
+  stats: () => ServerStats,
+  counts: RequestCounts,
+  inner: { readonly count: number },
+): () => ServeStats {
+  return () => {
+    const own = stats();
+    return { ...own, ...counts, acceptFailures: own.acceptFailures + inner.count };
+  };
 }

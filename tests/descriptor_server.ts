@@ -2,16 +2,15 @@
 import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { listen, serve, type Server } from "../mod.ts";
-import { credentials } from "./support.ts";
+import { listen, selfSigned, serve, type Server } from "../mod.ts";
 
 // A second after its start Deno sets up how it hears of signals, and panics where there is no descriptor for it.
 process.on("SIGUSR2", () => {});
 const errors: string[] = [];
 const options = {
-  ...credentials,
+  ...selfSigned(),
   hostname: "127.0.0.1",
-  onError: (error: Error) => void errors.push(error.message),
+  onError: (error: Error, { kind }: { kind: string }) => void errors.push(`${kind}: ${error.message}`),
 };
 const server: Server = process.argv[2] === "listen"
   ? await listen(options, { data: (socket, bytes) => void socket.write(bytes) })

@@ -53,7 +53,7 @@ class Starved {
     }
     for (const client of clients) await client[Symbol.asyncDispose]();
     assertGreater(stats.acceptFailures, before);
-    const words = "Cannot accept connections: the process has too many open files; raise the limit (ulimit -n)";
+    const words = "accept: Cannot accept connections: the process has too many open files; raise the limit (ulimit -n)";
     assert(stats.errors.some((error) => error.startsWith(words)), stats.errors.join("\n"));
   }
 
