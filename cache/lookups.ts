@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import type { ClientHello } from "../ssl/client_hello.ts";
 import { isLentConnection, onConnectionEnd, type SslConnection } from "../ssl/connection.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
@@ -228,7 +229,7 @@ export class Lookups {
   #get(lookup: Lookup, session: OfferedSession): Answer {
     const { key } = session;
     const shared = this.#shared.get(key);
-    if (shared?.isYoung) return this.#join(lookup, session, shared).answer;
+    if (shared?.isOpen) return this.#join(lookup, session, shared).answer;
     const forget = () => {
       if (this.#shared.get(key) === question) this.#shared.delete(key);
     };
@@ -238,6 +239,9 @@ export class Lookups {
     question.answer = Promise.resolve(answer);
     this.#shared.set(key, question);
     question.answer.then(forget, forget);
+    // For those who come in the same turn of the loop. Another server may delete the session meanwhile, and who begins
+    // after that must not get what was answered before it.
+    setImmediate(() => question.isOpen = false);
     return question.answer;
   }
 

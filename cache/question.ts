@@ -1,8 +1,5 @@
 import type { StoreLookup } from "./session_store.ts";
 
-/** A client's connections come together within so many milliseconds. */
-const shareFor = 10;
-
 /**
  * A question that a store does not answer at once, and those that wait for the answer. Several wait for one where a
  * client offers a TLS 1.2 session on several connections at once.
@@ -10,22 +7,15 @@ const shareFor = 10;
 export class Question implements StoreLookup {
   /** The answer, where it is shared. */
   answer: Promise<Uint8Array | undefined> | undefined;
+  /** Whether one more may wait for it. */
+  isOpen = true;
   readonly #waiting = new Set<object>();
-  readonly #began: number = performance.now();
   readonly #onAbandoned: (() => void) | undefined;
   #controller: AbortController | undefined;
   #reason: Error | undefined;
 
   constructor(onAbandoned?: () => void) {
     this.#onAbandoned = onAbandoned;
-  }
-
-  /**
-   * Whether one more may wait for its answer. Another server may delete the session meanwhile: whoever begins after that
-   * must not get what was answered before it.
-   */
-  get isYoung(): boolean {
-    return performance.now() - this.#began < shareFor;
   }
 
   /** Made when a store asks for it: most do not, and answer at once. */

@@ -157,7 +157,7 @@ export class SessionCache {
    * way is given it. What a handshake that has been given it makes of it is not stored.
    *
    * Another server that shares the store may have asked it just before. What it is answered counts for the connections
-   * that had begun there, and for those that begin within 10 ms of the question.
+   * that had begun there, and for those that begin in the same turn of its event loop.
    *
    * @param id the session's id
    * @throws {SessionStoreError} if the store failed, or took longer than `writeTimeout`: the session may still be there

@@ -276,7 +276,7 @@ describe("A session that another server deletes", () => {
       using first = contexts.link(session);
       first.half();
       const value = store.inner.get(store.lookups[0]!.key);
-      await new Promise((resolve) => setTimeout(resolve, 15));
+      await settled();
       await others.cache.revoke(made.id);
       using second = contexts.link(session);
       second.half();
