@@ -1,8 +1,9 @@
 /** What options mean to clients: nobody gets in, and no ticket is missing, because of how an option was written. */
 
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import {
   ClientSessions,
   connect,
@@ -22,7 +23,7 @@ import {
   type TlsDuplex,
 } from "../mod.ts";
 import { visit } from "./client_support.ts";
-import { within } from "./server_support.ts";
+import { TemporaryFolder, within } from "./server_support.ts";
 import { Client, leavingNothingLater, Recording } from "./socket_support.ts";
 import { bytes, Contexts, credentials, thrownBy, type Version, versions } from "./support.ts";
 
@@ -102,6 +103,32 @@ describe("an option that is undefined", () => {
         "no authority that is trusted here signed the certificate",
       );
       await visit(server.port, { ...options, ...left, certificateAuthorities: credentials.certificate } as never);
+    }),
+  );
+});
+
+describe("reload() with a certificate", () => {
+  it(
+    "changes nothing of the options beside certificates, the log of keys among them",
+    leavingNothingLater(async () => {
+      using folder = new TemporaryFolder();
+      const keylogFile = folder.file("keys.log");
+      const renewed = selfSigned();
+      await using server = await listen(
+        {
+          ...here,
+          keylogFile,
+          numTickets: 2,
+          maxVersion: "TLSv1.2",
+          verify: "require",
+          certificateAuthorities: known.certificate,
+        },
+        echo,
+      );
+      server.reload(renewed);
+      assertEquals(existsSync(keylogFile), false);
+      await assertAsksForCertificate(server.port, { certificateAuthorities: renewed.certificate });
+      assertMatch(readFileSync(keylogFile, "utf8"), /^CLIENT_RANDOM /);
     }),
   );
 });
