@@ -203,6 +203,17 @@ describe("options", () => {
         }
       });
 
+      it("refuses numbers that are out of every range by a RangeError that says its name", async () => {
+        for (const [name, kinds] of options) {
+          if (!kinds.has("number")) continue;
+          for (const value of [-1, NaN, -Infinity]) {
+            const error = await outcome(take, { ...base, [name]: value });
+            assertInstanceOf(error, RangeError, `${name} took ${value}: ${String(error)}`);
+            assertStringIncludes(error.message, `Cannot use the option ${name} with ${of}: `);
+          }
+        }
+      });
+
       it("is left out where it is undefined", async () => {
         for (const name of options.keys()) {
           const { [name]: _left, ...rest } = base as Record<string, unknown>;
