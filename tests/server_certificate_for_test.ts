@@ -190,10 +190,10 @@ describe("certificateFor()", () => {
   it(
     "gives TLS 1.2 to a certificate that TLS 1.3 cannot use",
     leavingNothingLater(async () => {
-      const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1"];
+      const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"];
       const certificateFor = (name: string) => Promise.resolve(selfSignedBy(kind, name));
       await start({ ...fallback, certificateFor }, async ({ server }) => {
-        using client = new Client({ verify: "none", groups: "P-256:secp256k1" });
+        using client = new Client({ verify: "none", groups: "P-256:brainpoolP256r1" });
         for (const [serverName, protocol] of [["old.example", "TLSv1.2"], ["fallback.example", "TLSv1.3"]] as const) {
           const recording = new Recording();
           const socket = await client.connect(server.port, recording.handlers, { serverName });
