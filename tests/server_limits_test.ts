@@ -40,7 +40,8 @@ describe("A server's limits", () => {
       let said = 0;
       let isSilentClosed = false;
       silent.closed.then(() => isSilentClosed = true);
-      while (!isSilentClosed) {
+      // The client's end of it may be closed before the server's.
+      while (!isSilentClosed || server.listener.connections > 1) {
         socket.write(bytes("x"));
         await speaking.bytes(++said);
         await setTimeout(10);
