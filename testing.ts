@@ -3,8 +3,8 @@
  *
  * @example A test file for a store of yours, run by `deno test`, `bun test` or `node --test`
  * ```ts ignore
- * import { MemoryStore } from "./mod.ts";
- * import { testSessionStore } from "./testing.ts";
+ * import { MemoryStore } from "@openssl-sessions/openssl-sessions";
+ * import { testSessionStore } from "@openssl-sessions/openssl-sessions/testing";
  *
  * testSessionStore("MemoryStore", () => new MemoryStore());
  * ```
@@ -62,8 +62,8 @@ function kinds<Store extends SessionStore>(): OptionKinds<TestSessionStoreOption
  * @example With vitest, for stores that must be closed
  * ```ts ignore
  * import { describe, it } from "vitest";
- * import { RedisStore } from "./mod.ts";
- * import { testSessionStore } from "./testing.ts";
+ * import { RedisStore } from "@openssl-sessions/openssl-sessions";
+ * import { testSessionStore } from "@openssl-sessions/openssl-sessions/testing";
  *
  * testSessionStore("RedisStore", () => new RedisStore({ url: "redis://localhost:6379" }), {
  *   describe,

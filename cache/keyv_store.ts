@@ -34,7 +34,7 @@ const longestTtl = 30 * 86_400_000;
  *
  * @example
  * ```ts ignore
- * import { KeyvStore, SessionCache } from "./mod.ts";
+ * import { KeyvStore, SessionCache } from "@openssl-sessions/openssl-sessions";
  * import { KeyvMemcache } from "@keyv/memcache";
  * import { Keyv } from "keyv";
  *

@@ -21,7 +21,7 @@ const kinds: OptionKinds<MemoryStoreOptions> = {
  *
  * @example
  * ```ts
- * import { MemoryStore, SessionCache } from "./mod.ts";
+ * import { MemoryStore, SessionCache } from "@openssl-sessions/openssl-sessions";
  *
  * const cache = new SessionCache({ store: new MemoryStore({ maxEntries: 1000 }) });
  * ```

@@ -67,7 +67,7 @@ const kinds: OptionKinds<RedisStoreOptions> = {
  *
  * @example By URL
  * ```ts ignore
- * import { RedisStore, SessionCache } from "./mod.ts";
+ * import { RedisStore, SessionCache } from "@openssl-sessions/openssl-sessions";
  *
  * await using store = new RedisStore({ url: "redis://localhost:6379", onError: (error) => console.error(error.message) });
  * await store.ready();
@@ -76,7 +76,7 @@ const kinds: OptionKinds<RedisStoreOptions> = {
  *
  * @example Over a client
  * ```ts ignore
- * import { RedisStore, SessionCache } from "./mod.ts";
+ * import { RedisStore, SessionCache } from "@openssl-sessions/openssl-sessions";
  * import { Redis } from "ioredis";
  *
  * const redis = new Redis("redis://localhost:6379", { enableOfflineQueue: false });

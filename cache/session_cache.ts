@@ -37,7 +37,7 @@ import { Vault } from "./vault.ts";
  *
  * @example
  * ```ts
- * import { MemoryStore, selfSigned, SessionCache, SslContext } from "./mod.ts";
+ * import { MemoryStore, selfSigned, SessionCache, SslContext } from "@openssl-sessions/openssl-sessions";
  *
  * const cache = new SessionCache({
  *   store: new MemoryStore(),

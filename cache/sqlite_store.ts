@@ -54,7 +54,7 @@ const eraseAfter = 1000;
  *
  * @example
  * ```ts
- * import { SessionCache, SqliteStore } from "./mod.ts";
+ * import { SessionCache, SqliteStore } from "@openssl-sessions/openssl-sessions";
  *
  * const store = new SqliteStore(":memory:"); // or the path of a file
  * const cache = new SessionCache({ store });

@@ -56,7 +56,7 @@ const kinds: OptionKinds<TieredStoreOptions> = {
  *
  * @example
  * ```ts
- * import { MemoryStore, SessionCache, SqliteStore, TieredStore } from "./mod.ts";
+ * import { MemoryStore, SessionCache, SqliteStore, TieredStore } from "@openssl-sessions/openssl-sessions";
  *
  * using far = new SqliteStore(":memory:");
  * const store = new TieredStore({ near: new MemoryStore({ maxEntries: 1000 }), far });

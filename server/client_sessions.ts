@@ -57,7 +57,7 @@ export let dropSession: (sessions: ClientSessions, server: string, which: KeptSe
  *
  * @example
  * ```ts
- * import { ClientSessions, connect, listen, selfSigned, SslContext } from "./mod.ts";
+ * import { ClientSessions, connect, listen, selfSigned, SslContext } from "@openssl-sessions/openssl-sessions";
  *
  * const credentials = selfSigned();
  * using context = SslContext.server(credentials);

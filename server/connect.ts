@@ -106,7 +106,7 @@ const kinds: OptionKinds<ConnectOptions> = {
  *
  * @example
  * ```ts
- * import { connect, listen, selfSigned, SslContext } from "./mod.ts";
+ * import { connect, listen, selfSigned, SslContext } from "@openssl-sessions/openssl-sessions";
  *
  * const credentials = selfSigned();
  * using context = SslContext.server(credentials);

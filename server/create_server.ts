@@ -353,7 +353,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
  *
  * @example Sessions in a Map
  * ```ts
- * import { createServer, selfSigned } from "./mod.ts";
+ * import { createServer, selfSigned } from "@openssl-sessions/openssl-sessions";
  *
  * const { certificate, privateKey } = selfSigned();
  * await using server = createServer({ key: privateKey, cert: certificate }, (socket) => void socket.end("hello\n"));
@@ -371,7 +371,7 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
  * @example For a server of node:http
  * ```ts
  * import { createServer as createHttpServer } from "node:http";
- * import { createServer, httpConnections, selfSigned } from "./mod.ts";
+ * import { createServer, httpConnections, selfSigned } from "@openssl-sessions/openssl-sessions";
  *
  * const http = createHttpServer((_request, response) => response.end("Hello\n"));
  * await using server = createServer(selfSigned(), httpConnections(http));

@@ -33,7 +33,7 @@ export interface ConnectionEmitter {
  * @example
  * ```ts
  * import { createServer } from "node:http";
- * import { httpConnections, listen, selfSigned } from "./mod.ts";
+ * import { httpConnections, listen, selfSigned } from "@openssl-sessions/openssl-sessions";
  *
  * const http = createServer((_request, response) => response.end("Hello\n"));
  * await using server = await listen({ ...selfSigned(), hostname: "127.0.0.1" }, httpConnections(http));

@@ -35,7 +35,7 @@ const kinds: OptionKinds<ListenServerOptions> = { ...serverKinds, allowHalfOpen:
  *
  * @example An echo server
  * ```ts
- * import { listen, selfSigned } from "./mod.ts";
+ * import { listen, selfSigned } from "@openssl-sessions/openssl-sessions";
  *
  * await using server = await listen({ ...selfSigned(), hostname: "127.0.0.1" }, (socket) => void socket.pipe(socket));
  * console.log(`Listening on port ${server.port}`);
@@ -43,7 +43,7 @@ const kinds: OptionKinds<ListenServerOptions> = { ...serverKinds, allowHalfOpen:
  *
  * @example The same, driven by events
  * ```ts
- * import { listen, selfSigned } from "./mod.ts";
+ * import { listen, selfSigned } from "@openssl-sessions/openssl-sessions";
  *
  * await using server = await listen({ ...selfSigned(), hostname: "127.0.0.1" }, {
  *   data: (socket, bytes) => void (socket.write(bytes) || socket.pause()),

@@ -89,7 +89,7 @@ export interface HttpsServer extends Server {
  *
  * @example
  * ```ts
- * import { selfSigned, serve } from "./mod.ts";
+ * import { selfSigned, serve } from "@openssl-sessions/openssl-sessions";
  *
  * await using server = await serve({ ...selfSigned(), hostname: "127.0.0.1" }, (request, { tls }) => {
  *   return new Response(`${request.method} ${request.url}, ${tls.isResumed ? "resumed" : "a full handshake"}\n`);

@@ -39,7 +39,7 @@ export let streamConnections: (onStream: (stream: TlsDuplex) => void, allowHalfO
  *
  * @example
  * ```ts
- * import { listen, selfSigned } from "./mod.ts";
+ * import { listen, selfSigned } from "@openssl-sessions/openssl-sessions";
  *
  * await using server = await listen({ ...selfSigned(), hostname: "127.0.0.1" }, (stream) => void stream.pipe(stream));
  * ```

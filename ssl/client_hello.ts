@@ -79,7 +79,7 @@ export class ClientHello {
    *
    * @example Certificates by server name
    * ```ts
-   * import { selfSigned, SslContext } from "./mod.ts";
+   * import { selfSigned, SslContext } from "@openssl-sessions/openssl-sessions";
    *
    * using context = SslContext.server(selfSigned(["example.com"]));
    * const others = new Map([["example.org", SslContext.server(selfSigned(["example.org"]))]]);

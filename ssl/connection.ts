@@ -95,7 +95,7 @@ const forgotten = new FinalizationRegistry<ConnectionReference>((own) => quietly
  *
  * @example A handshake in memory
  * ```ts
- * import { selfSigned, SslConnection, SslContext } from "./mod.ts";
+ * import { selfSigned, SslConnection, SslContext } from "@openssl-sessions/openssl-sessions";
  *
  * using serverContext = SslContext.server(selfSigned());
  * using clientContext = SslContext.client({ verify: "none" });

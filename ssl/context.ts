@@ -61,7 +61,7 @@ const forgotten = new FinalizationRegistry<ContextState>((state) => quietly(() =
  *
  * @example A server that keeps its sessions in a Map
  * ```ts
- * import { selfSigned, SessionCacheMode, SslContext, SslOption, type Session } from "./mod.ts";
+ * import { selfSigned, SessionCacheMode, SslContext, SslOption, type Session } from "@openssl-sessions/openssl-sessions";
  *
  * using context = SslContext.server({ ...selfSigned(), sessionCacheMode: SessionCacheMode.Server });
  * const sessions = new Map<string, Session>();

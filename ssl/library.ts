@@ -42,7 +42,7 @@ export const underWay = { calls: 0 };
  *
  * @example
  * ```ts
- * import { openLibrary } from "./mod.ts";
+ * import { openLibrary } from "@openssl-sessions/openssl-sessions";
  *
  * console.log(openLibrary().version); // OpenSSL 3.0.19 27 Jan 2026
  * ```
@@ -76,7 +76,7 @@ export function openLibrary(options: { path?: string } = {}): LibraryInfo {
  *
  * @example
  * ```ts
- * import { closeLibrary, openLibrary } from "./mod.ts";
+ * import { closeLibrary, openLibrary } from "@openssl-sessions/openssl-sessions";
  *
  * openLibrary();
  * closeLibrary();

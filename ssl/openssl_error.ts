@@ -20,7 +20,7 @@ export interface OpenSslErrorEntry {
  *
  * @example
  * ```ts
- * import { OpenSslError, Session } from "./mod.ts";
+ * import { OpenSslError, Session } from "@openssl-sessions/openssl-sessions";
  *
  * try {
  *   Session.fromPem("no session");

@@ -24,7 +24,7 @@ export interface Credentials {
  *
  * @example
  * ```ts
- * import { selfSigned, SslContext } from "./mod.ts";
+ * import { selfSigned, SslContext } from "@openssl-sessions/openssl-sessions";
  *
  * using context = SslContext.server(selfSigned());
  * ```

@@ -53,7 +53,7 @@ export let giveAwaySession: (session: Session, by: string) => Pointer;
  * @example
  * ```ts ignore
  * import { readFile } from "node:fs/promises";
- * import { Session } from "./mod.ts";
+ * import { Session } from "@openssl-sessions/openssl-sessions";
  *
  * using session = Session.fromPem(await readFile("session.pem", "utf8"));
  * console.log(session.protocol, session.cipher, session.expires);

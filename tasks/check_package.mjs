@@ -190,6 +190,15 @@ await project("npm install of the tarball", async (made) => {
     checkInstalled(made);
     expect(readdirSync(made.path("node_modules/.bin")).join(), /^openssl-sessions$/, "The programs");
   });
+  await step("The examples in the documentation import the package by its name", () => {
+    const folder = made.path(`node_modules/${name}`);
+    const types = readdirSync(folder, { recursive: true }).filter((file) => file.endsWith(".d.ts"));
+    const lines = types.flatMap((file) =>
+      readFileSync(join(folder, file), "utf8").match(/^ *\* .* from ".*";$/gm) ?? []
+    );
+    const others = lines.filter((line) => / from "\./.test(line));
+    if (lines.length === 0 || others.length > 0) throw new Error(`Of ${lines.length} lines:\n${others.join("\n")}`);
+  });
   await resumes(made, runtimes);
   await typesHold(made);
   await firstProgramResumes(made, runtimes);

@@ -55,15 +55,11 @@ function manifestOf({ private: _private, scripts: _scripts, files: _files, expor
 }
 
 /** Makes a file of types what tsc finds its way by in a package. */
-function finishTypes(made, file, { name, exports }) {
+function finishTypes(made, file, { exports }) {
   const path = join(made, file);
   // Nobody imports a program.
   if (/^(bin|examples)\b/.test(file)) return rmSync(path);
-  const types = readFileSync(path, "utf8")
-    // The examples in the documentation.
-    .replace(/^( *\*.* from )"\.\.?\/mod\.ts"/gm, `$1"${name}"`)
-    .replace(/^( *\*.* from )"\.\.?\/testing\.ts"/gm, `$1"${name}/testing"`)
-    .replace(/((?:from |import\()"\.\.?\/[^"]+)\.ts"/g, '$1.js"');
+  const types = readFileSync(path, "utf8").replace(/((?:from |import\()"\.\.?\/[^"]+)\.ts"/g, '$1.js"');
   // tsc takes no types but those that are named.
   const isEntry = Object.values(exports).some((entry) => entry.types === `./${file}`);
   writeFileSync(path, isEntry ? `/// <reference types="node" />\n${types}` : types);
