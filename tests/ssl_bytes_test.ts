@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { Session, SslContext, type SslContextOptions } from "../mod.ts";
+import { openLibrary, Session, SslContext, type SslContextOptions } from "../mod.ts";
 import { asking, ClientPointer } from "./control_messages.ts";
 import { leavingNothing } from "./counts.ts";
 import { content, odd, refused } from "./odd_arrays.ts";
@@ -130,6 +130,9 @@ describe("arrays that a user passes", () => {
   }
 });
 
+/** Whether a write that changes keys tells of them. */
+const writesCallBack = openLibrary().versionNumber >= 0x30000000;
+
 /** Has a server write while a callback of its context does something; answers what the client gets, all of it 66. */
 function writtenInParts(source: Uint8Array, act: () => void): { received: number; error: string } {
   const pointer = new ClientPointer();
@@ -185,6 +188,7 @@ describe("memory that libssl is lent", () => {
   for (const take of ["resize", "transfer"] as const) {
     it(
       `is taken away in the middle of a long write: nothing else is sent in its place (${take})`,
+      { ignore: !writesCallBack },
       leavingNothing(() => {
         const memory = new ArrayBuffer(200_000, take === "resize" ? { maxByteLength: 200_000 } : {});
         const got = writtenInParts(new Uint8Array(memory).fill(66), () => {
@@ -201,6 +205,7 @@ describe("memory that libssl is lent", () => {
 
   it(
     "goes out whole where a callback throws in the middle",
+    { ignore: !writesCallBack },
     leavingNothing(() => {
       const got = writtenInParts(new Uint8Array(200_000).fill(66), () => {
         throw new Error("from the callback");

@@ -9,12 +9,7 @@ const times = Number(process.env.OPENSSL_SESSIONS_ENDS ?? 3);
 const common = `
   import process from "node:process";
   import { Worker } from "node:worker_threads";
-  const { Contexts } = await import("${root}tests/support.ts");
-  function visit() {
-    const contexts = new Contexts("TLSv1.2");
-    contexts.visit();
-    contexts[Symbol.dispose]();
-  }
+  const { shakeHands } = await import("${root}tests/ssl_thread_load.ts");
   const started = () => new Promise((resolve, reject) => {
     const worker = new Worker(new URL("${root}tests/ssl_endless_worker.ts"));
     worker.once("message", () => resolve(worker)).once("error", reject);
@@ -24,18 +19,16 @@ const common = `
 const programs: Record<string, string> = {
   "a process ends while two workers shake hands": `
     await Promise.all([started(), started()]);
-    visit();
+    shakeHands("TLSv1.2");
     console.log("alive");
     process.exit();
   `,
   "a process ends by a callback of libssl's while a worker shakes hands": `
     await started();
-    const contexts = new Contexts("TLSv1.3");
-    contexts.server.setNewSessionCallback(() => {
+    shakeHands("TLSv1.3", () => {
       console.log("alive");
       process.exit();
     });
-    contexts.visit();
   `,
   "a process ends while workers that shook hands end": `
     const workers = await Promise.all([started(), started()]);
@@ -46,9 +39,9 @@ const programs: Record<string, string> = {
   "workers are ended while they shake hands, and the process goes on": `
     for (let n = 0; n < 4; n++) {
       const worker = await started();
-      visit();
+      shakeHands("TLSv1.2");
       await worker.terminate();
-      visit();
+      shakeHands("TLSv1.3");
     }
     console.log("alive");
   `,
