@@ -9,8 +9,8 @@ export const redisPackage: NpmPackage = {
   requireInBun() {
     try {
       return require("redis");
-    } catch (cause) {
-      throw new Error("The library does not find it", { cause });
+    } catch (error) {
+      return Promise.reject(error);
     }
   },
   // Bun's bundler does not know such names, and does not insist on what is caught right where it is imported.

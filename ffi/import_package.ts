@@ -1,4 +1,6 @@
+import { existsSync, realpathSync } from "node:fs";
 import { createRequire } from "node:module";
+import { isAbsolute, join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 
@@ -19,24 +21,18 @@ export interface NpmPackage {
  * Loads an npm package: the one that the library finds from its own place, and on Bun and Node else the one that the
  * program finds. A library that is linked into a project sits outside of it, where it finds none.
  *
- * @throws {Error} if neither finds it; the message says how to install it, and what does without
+ * @throws {Error} if neither finds it, or it does not load; the message says how to install it, and what does without
  */
 export async function importPackage(wanted: NpmPackage): Promise<unknown> {
-  const { name, install = [name], without } = wanted;
-  let cause: unknown;
+  const errors: unknown[] = [];
   for (const load of waysTo(wanted)) {
     try {
       return await load();
     } catch (error) {
-      cause ??= error;
+      errors.push(error);
     }
   }
-  throw new Error(
-    `Cannot load the npm package ${name}. Install it beside your program: ${
-      commandFor(install)
-    }; or do without it: ${without}`,
-    { cause },
-  );
+  throw cannotLoad(wanted, errors);
 }
 
 function waysTo({ name, requireInBun, importInDeno }: NpmPackage): (() => unknown)[] {
@@ -44,30 +40,68 @@ function waysTo({ name, requireInBun, importInDeno }: NpmPackage): (() => unknow
   // In Deno an import looks in the program's configuration anyway.
   if ("Deno" in globalThis) return importInDeno ? [importInDeno, fromHere] : [fromHere];
   const fromProgram = () => import(pathToFileURL(findFromProgram(name)).href);
-  return "Bun" in globalThis ? [requireInBun, fromProgram] : [fromHere, fromProgram];
+  if (!("Bun" in globalThis)) return [fromHere, fromProgram];
+  // What `bun build --compile` has made has its packages in it. Bun would look for others in the working directory.
+  const isCompiled = /\/(?:\$bunfs|~BUN)\//.test(import.meta.url);
+  return isCompiled ? [requireInBun] : [requireInBun, fromProgram];
 }
 
-/** Loads a CommonJS package at once, as {@linkcode importPackage} finds one. On Node. */
-export function requirePackage(name: string): unknown {
+/** Loads a CommonJS package at once, as {@linkcode importPackage} finds one, and throws what that throws. On Node. */
+export function requirePackage(wanted: Pick<NpmPackage, "name" | "without">): unknown {
   const require = createRequire(import.meta.url);
-  try {
-    return require(name);
-  } catch (cause) {
+  const errors: unknown[] = [];
+  for (const find of [() => wanted.name, () => findFromProgram(wanted.name)]) {
     try {
-      return require(findFromProgram(name));
-    } catch {
-      throw cause;
+      return require(find());
+    } catch (error) {
+      errors.push(error);
     }
   }
+  throw cannotLoad(wanted, errors);
 }
 
-/** The file that a package's name stands for in the file that the program began with, or else in its folder. */
+/**
+ * The file that a package's name stands for beside the file that the program began with. Never in the working directory,
+ * where others may have put what they like; but for code from -e or standard input, which has no other place.
+ */
 function findFromProgram(name: string): string {
+  const began = process.argv[1] ?? "";
+  if (!isAbsolute(began)) return resolveFrom(process.cwd(), name);
   try {
-    return createRequire(process.argv[1]!).resolve(name);
+    return resolveFrom(began, name);
   } catch {
-    return createRequire(`${process.cwd()}/`).resolve(name);
+    // What starts a program may be a link to it; and its name may lack what Node adds to find the file.
+    return resolveFrom(existsSync(began) ? realpathSync(began) : began, name);
   }
+}
+
+/** As from a file in a folder. Of a path that is a file, what is found is what its folder has, and those around it. */
+function resolveFrom(path: string, name: string): string {
+  return createRequire(join(path, "/")).resolve(name);
+}
+
+function cannotLoad({ name, install = [name], without }: Omit<NpmPackage, "requireInBun">, errors: unknown[]): Error {
+  // What a package that is there fails of says more than that there is none elsewhere.
+  const broken = errors.find((error) => !saysMissing(error, name));
+  const reason = broken === undefined ? "" : `: ${firstLine(broken)}`;
+  return new Error(
+    `Cannot load the npm package ${name}${reason}. Install it beside your program: ${
+      commandFor(install)
+    }; or do without it: ${without}`,
+    { cause: broken ?? errors[0] },
+  );
+}
+
+/** Whether that is how a runtime says that it does not find this package. One that wants another says the other's name. */
+function saysMissing(error: unknown, name: string): boolean {
+  const begin =
+    /^(?:Cannot (?:find|require) (?:module|package)|Import|Could not find a matching package for) ['"]?([^'"\s]+)/;
+  const missing = begin.exec(String((error as Error)?.message))?.[1];
+  return missing === name || missing?.startsWith(`npm:${name}@`) === true;
+}
+
+function firstLine(error: unknown): string {
+  return String((error as Error)?.message ?? error).split("\n")[0]!.replace(/[.?!]$/, "");
 }
 
 /** How to install packages, by the runtime's own command. */

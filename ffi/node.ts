@@ -74,11 +74,9 @@ export function nodeAdapter(): Adapter {
 
 function loadKoffi(): Koffi {
   try {
-    return requirePackage("koffi") as Koffi;
-  } catch (cause) {
-    throw new LibraryNotFoundError(
-      "Cannot load the npm package koffi, through which Node calls libssl. Install it beside your program: npm install koffi; or run the program in Deno or Bun, which call it by themselves",
-      { cause },
-    );
+    return requirePackage({ name: "koffi", without: "by Deno or Bun, which call libssl by themselves" }) as Koffi;
+  } catch (error) {
+    const { message, cause } = error as Error;
+    throw new LibraryNotFoundError(message, { cause });
   }
 }

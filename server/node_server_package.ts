@@ -10,8 +10,8 @@ export const nodeServerPackage: NpmPackage = {
   requireInBun() {
     try {
       return require("@hono/node-server");
-    } catch (cause) {
-      throw new Error("The library does not find it", { cause });
+    } catch (error) {
+      return Promise.reject(error);
     }
   },
 };

@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
@@ -53,7 +53,7 @@ describe("importPackage()", () => {
       install: ["a-missing-package", "b"],
       without: "be content with less",
       requireInBun: () => {
-        throw new Error("It is not there");
+        throw new Error("Cannot find package 'a-missing-package' from here");
       },
     };
     const command = thisRuntime === "node" ? "npm install a-missing-package b" : commands[thisRuntime];
@@ -86,14 +86,116 @@ describe("importPackage()", () => {
     assertEquals(code, 0);
   });
 
-  unlessOnDeno("finds the packages of the folder that a program is started in", async () => {
-    using folder = new TemporaryFolder();
+  /** A program with packages beside it, of a library that sits elsewhere and has none. */
+  function writeProgram(folder: TemporaryFolder, file: string): void {
     copyLibrary(folder.file("library"));
-    linkPackages(folder.file("project/node_modules"));
-    writeFileSync(folder.file("library/main.mjs"), program.replace("LIBRARY", "./mod.ts"));
-    const { code, stdout, stderr } = await output(start(folder.file("library/main.mjs"), folder.file("project")));
+    linkPackages(folder.file("program/node_modules"));
+    writeFileSync(folder.file(file), program.replace("LIBRARY", folder.file("library/mod.ts")));
+  }
+
+  unlessOnDeno("finds the packages of a program that is started by a link to it", async () => {
+    using folder = new TemporaryFolder();
+    writeProgram(folder, "program/main.mjs");
+    symlinkSync(folder.file("program/main.mjs"), folder.file("link.mjs"));
+    const { code, stdout, stderr } = await output(start(folder.file("link.mjs"), "/"));
     assertMatch(stdout, printed, stderr);
     assertEquals(code, 0);
+  });
+
+  unlessOnDeno("finds the packages of a program that is started by its folder's name", async () => {
+    using folder = new TemporaryFolder();
+    writeProgram(folder, "program/main.mjs");
+    writeFileSync(folder.file("program/package.json"), `{ "main": "main.mjs" }`);
+    const { code, stdout, stderr } = await output(start(folder.file("program"), "/"));
+    assertMatch(stdout, printed, stderr);
+    assertEquals(code, 0);
+  });
+
+  unlessOnDeno(
+    "finds the packages of the working directory for a program without a file, as the runtime does",
+    async () => {
+      using folder = new TemporaryFolder();
+      writeProgram(folder, "program/main.mjs");
+      const { command } = ownRuntime();
+      const text = readFileSync(folder.file("program/main.mjs"), "utf8");
+      const evaluate = thisRuntime === "bun" ? ["--no-install", "-e", text] : ["--input-type=module", "-e", text];
+      const { code, stdout, stderr } = await output(new Program(command, evaluate, { cwd: folder.file("program") }));
+      assertMatch(stdout, printed, stderr);
+      assertEquals(code, 0);
+    },
+  );
+
+  /** A folder in which somebody has put packages that the library may want, and which say so when they run. */
+  function plantPackages(folder: string): void {
+    for (const name of ["koffi", "redis", "hono", "@hono/node-server"]) {
+      mkdirSync(join(folder, "node_modules", name), { recursive: true });
+      writeFileSync(join(folder, "node_modules", name, "index.js"), `console.log("PLANTED");`);
+    }
+  }
+
+  it("runs nothing of the working directory", async () => {
+    using folder = new TemporaryFolder();
+    copyLibrary(folder.file("library"));
+    plantPackages(folder.file("hostile"));
+    writeFileSync(
+      folder.file("library/main.mjs"),
+      `import { openLibrary, RedisStore } from "./mod.ts";
+      try {
+        openLibrary();
+      } catch (error) {
+        console.log(error.message);
+      }
+      // Deno would fetch the package.
+      const store = new RedisStore({ url: "redis://127.0.0.1:1" });
+      if (!("Deno" in globalThis)) await store.ready().catch((error) => console.log(error.message));
+      await store.close();`,
+    );
+    const { code, stdout, stderr } = await output(start(folder.file("library/main.mjs"), folder.file("hostile")));
+    assertEquals(stdout.match(/PLANTED/g), null);
+    assertEquals(
+      stdout.match(/Cannot load the npm package \w+\. Install/g)?.length ?? 0,
+      { deno: 0, bun: 1, node: 2 }[thisRuntime],
+      stdout,
+    );
+    assertEquals([code, stderr], [0, ""]);
+  });
+
+  unlessOnDeno("says what a package that is there fails of", async () => {
+    using folder = new TemporaryFolder();
+    copyLibrary(folder.file("library"));
+    // One that wants another, which is missing; and one that throws.
+    const packages = {
+      koffi: `throw new Error("Cannot find the native part.\\nIt is on the moon.")`,
+      redis: `require("a-missing-package");`,
+    };
+    for (const [name, text] of Object.entries(packages)) {
+      mkdirSync(folder.file(`library/node_modules/${name}`), { recursive: true });
+      writeFileSync(folder.file(`library/node_modules/${name}/index.js`), text);
+    }
+    writeFileSync(
+      folder.file("library/main.mjs"),
+      `import { importPackage, requirePackage } from "./ffi/import_package.ts";
+      import { redisPackage } from "./cache/redis_package.ts";
+      await importPackage(redisPackage).catch((error) => console.log(error.message));
+      try {
+        requirePackage({ name: "koffi", without: "by nothing" });
+      } catch (error) {
+        console.log(error.message);
+      }`,
+    );
+    const { stdout } = await output(start(folder.file("library/main.mjs"), "/"));
+    const install = thisRuntime === "bun" ? "bun add" : "npm install";
+    const [redis, koffi] = stdout.split("\n");
+    assertMatch(
+      redis!,
+      new RegExp(
+        `^Cannot load the npm package redis: Cannot find .* 'a-missing-package'.*\\. Install .*: ${install} redis;`,
+      ),
+    );
+    assertEquals(
+      koffi,
+      `Cannot load the npm package koffi: Cannot find the native part. Install it beside your program: ${install} koffi; or do without it: by nothing`,
+    );
   });
 
   const onBun = thisRuntime === "bun" ? it : it.skip;
@@ -119,8 +221,12 @@ describe("importPackage()", () => {
     const build = ["build", "--compile", folder.file("library/main.mjs"), "--outfile", folder.file("program")];
     const built = await output(new Program(command, build));
     assertEquals(built.code, 0, built.stderr);
-    const { code, stderr } = await output(new Program(folder.file("program"), [], { cwd: "/" }));
+    plantPackages(folder.file("hostile"));
+    const { code, stdout, stderr } = await output(
+      new Program(folder.file("program"), [], { cwd: folder.file("hostile") }),
+    );
     assert(code !== 0);
+    assertEquals(stdout, "");
     assertMatch(stderr, /Cannot load the npm package @hono\/node-server\. .*: bun add @hono\/node-server hono; or do /);
   });
 });
