@@ -17,7 +17,7 @@ import {
 } from "../ssl/connection_details.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { codedError } from "./coded_error.ts";
-import { type TlsFacts, tlsFacts } from "./tls_facts.ts";
+import { type SessionIds, sessionIds, type TlsFacts, tlsFacts } from "./tls_facts.ts";
 import { connectionOf, rawOf, type TlsSocket } from "./tls_socket.ts";
 
 /** What was noted of a stream's connection. */
@@ -42,6 +42,7 @@ export abstract class NodeTlsSocket extends Duplex {
   readonly remotePort: number;
   /** The server that it came to, where that is one of {@linkcode createServer}. */
   server: object | undefined;
+  readonly #ids: SessionIds;
   readonly #facts: TlsFacts;
 
   /** Not for use: sockets come from {@linkcode listen}, {@linkcode createServer} and {@linkcode connect}. */
@@ -50,7 +51,8 @@ export abstract class NodeTlsSocket extends Duplex {
     this.tls = tls;
     this.remoteAddress = tls.remoteAddress;
     this.remotePort = tls.remotePort;
-    this.#facts = tlsFacts(tls);
+    this.#ids = sessionIds(tls);
+    this.#facts = tlsFacts(tls, this.#ids);
   }
 
   static {
@@ -102,6 +104,17 @@ export abstract class NodeTlsSocket extends Duplex {
   /** Whether the handshake resumed a session. */
   isSessionReused(): boolean {
     return this.#facts.isResumed;
+  }
+
+  /** The id of the connection's session when its handshake was over. See {@linkcode TlsSocket.sessionId}. */
+  get sessionId(): Buffer {
+    return Buffer.from(this.#ids.sessionId);
+  }
+
+  /** The id of the session that was resumed; undefined where none was. See {@linkcode TlsSocket.resumedSessionId}. */
+  get resumedSessionId(): Buffer | undefined {
+    const { resumedSessionId } = this.#ids;
+    return resumedSessionId && Buffer.from(resumedSessionId);
   }
 
   /**

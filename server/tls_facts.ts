@@ -22,8 +22,8 @@ export interface TlsFacts {
    */
   readonly sessionId: string;
   /**
-   * The same of the session that was resumed; undefined where none was. With TLS 1.3 each connection has a session of
-   * its own: a data connection of FTP has resumed the control connection's where this is that one's `sessionId`.
+   * The same of the session that was resumed; undefined where none was. It is for logs: the whole id, by which to tell
+   * whether it was a certain session, is {@linkcode TlsSocket.resumedSessionId} and {@linkcode TlsDuplex.resumedSessionId}.
    */
   readonly resumedSessionId: string | undefined;
   /** The certificate that the other side showed. */
@@ -37,20 +37,32 @@ export interface TlsFacts {
 // There are a few, and asking for their names is what costs most.
 const ciphers = new Map<string, CipherNames>();
 
+/** The ids of a connection's sessions, whole. */
+export interface SessionIds {
+  readonly sessionId: Uint8Array;
+  readonly resumedSessionId: Uint8Array | undefined;
+}
+
 /** Notes what there is to know of a connection whose handshake is over. */
-export function tlsFacts(socket: TlsSocket): TlsFacts {
+export function tlsFacts(socket: TlsSocket, ids: SessionIds = sessionIds(socket)): TlsFacts {
   const connection = connectionOf(socket);
-  const resumedId = connection.resumedSessionId;
+  const { sessionId, resumedSessionId } = ids;
   return {
     protocol: connection.protocol,
     cipher: cipherOf(connection),
     alpnProtocol: connection.alpnProtocol,
     serverName: connection.serverName,
     isResumed: connection.isResumed,
-    sessionId: shortId(connection.sessionId),
-    resumedSessionId: resumedId && shortId(resumedId),
+    sessionId: shortId(sessionId),
+    resumedSessionId: resumedSessionId && shortId(resumedSessionId),
     ...authorization(connection),
   };
+}
+
+/** Notes the ids of a connection whose handshake is over. */
+export function sessionIds(socket: TlsSocket): SessionIds {
+  const { sessionId, resumedSessionId } = connectionOf(socket);
+  return { sessionId, resumedSessionId };
 }
 
 function cipherOf(connection: SslConnection): CipherNames {

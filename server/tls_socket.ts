@@ -299,6 +299,41 @@ export class TlsSocket {
     return this.#connection.isResumed;
   }
 
+  /**
+   * The id of the connection's session, which who resumes it next has as `resumedSessionId`; empty where there is none.
+   * With TLS 1.3 it is that of the last ticket, and at a client's end known when that has come.
+   */
+  get sessionId(): Uint8Array {
+    return this.#connection.sessionId;
+  }
+
+  /**
+   * The id of the session that was resumed; undefined for a full handshake. By it a server knows whose session it is: one
+   * of FTP lets a client's data connections in that resume what its control connection was given. With TLS 1.3 each
+   * connection brings a session of its own (`sessionId`), which clients may use for the next one. Such servers want
+   * `singleUse: false` for their cache, and `numTickets` to be 1, as it is with one, so that no ids are left unknown. A
+   * server whose context has libssl's own cache and a get callback does not know it for TLS 1.3.
+   *
+   * @example
+   * ```ts
+   * import { listen, MemoryStore, selfSigned, SessionCache } from "@openssl-sessions/openssl-sessions";
+   *
+   * const sessions = new SessionCache({ store: new MemoryStore(), singleUse: false });
+   * const options = { ...selfSigned(), sessions, hostname: "127.0.0.1" };
+   * const ids = new Set<string>();
+   * await using control = await listen(options, (stream) => void ids.add(stream.sessionId.toString("hex")));
+   * await using data = await listen(options, (stream) => {
+   *   const resumed = stream.resumedSessionId?.toString("hex");
+   *   if (resumed === undefined || !ids.has(resumed)) return void stream.destroy();
+   *   ids.add(stream.sessionId.toString("hex"));
+   *   stream.end("the file");
+   * });
+   * ```
+   */
+  get resumedSessionId(): Uint8Array | undefined {
+    return this.#connection.resumedSessionId;
+  }
+
   /** The certificate that the other side showed. */
   get peerCertificate(): X509Certificate | undefined {
     return this.#connection.peerCertificate;
