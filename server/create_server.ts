@@ -226,7 +226,8 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
   }
 
   /**
-   * Has clients that ask for a name (SNI) get another certificate. It counts for connections to come.
+   * Has clients that ask for a name (SNI) get another certificate. It counts for connections to come. Nothing else is made
+   * anew, and the certificate's context is made when the first client asks for it; what its files hold now counts then.
    *
    * @param hostname the name; `*.example.com` stands for one label
    * @param context its certificate and key, or what {@linkcode createSecureContext} made of them
@@ -243,8 +244,8 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
 
   /**
    * Replaces the certificate and all that goes with it, except for `ALPNProtocols`, `requestCert` and
-   * `rejectUnauthorized` where they are left out or undefined. It counts for connections to come; sessions made before still resume
-   * if the names are the same.
+   * `rejectUnauthorized` where they are left out or undefined. It counts for connections to come; sessions made before
+   * still resume if the names are the same. What was added by `addContext()` stays, and is not made anew.
    *
    * @param options what is to be instead
    * @throws {OpenSslError} if OpenSSL refuses them: all stays as it was then
