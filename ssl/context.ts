@@ -15,7 +15,7 @@ import { refuseCachesCallback, setClientHelloStep } from "./context_callbacks.ts
 import { holdContext, releaseContext } from "./context_reference.ts";
 import { type ContextState, makeState, stateOf, wrappers } from "./context_state.ts";
 import { configureContext } from "./configure_context.ts";
-import { contextKinds, type SslContextOptions } from "./context_options.ts";
+import { contextKinds, mostTickets, type SslContextOptions } from "./context_options.ts";
 import { encodeDer } from "./der.ts";
 import { requireCipher, requireId } from "./fitness.ts";
 import { held, library } from "./library.ts";
@@ -374,13 +374,13 @@ export class SslContext {
     library().ssl.SSL_CTX_set_timeout(this.#alive(), seconds);
   }
 
-  /** How many TLS 1.3 tickets follow a full handshake. @see SSL_CTX_set_num_tickets(3) */
+  /** How many TLS 1.3 tickets follow a full handshake, 64 at most. @see SSL_CTX_set_num_tickets(3) */
   get numTickets(): number {
     return Number(library().ssl.SSL_CTX_get_num_tickets(this.#alive()));
   }
 
   set numTickets(count: number) {
-    requireCount("the number of tickets", count);
+    requireCount("the number of tickets", count, mostTickets);
     if (library().ssl.SSL_CTX_set_num_tickets(this.#alive(), count) !== 1) {
       throw openSslError(`Cannot set the number of tickets to ${count}`);
     }
@@ -506,9 +506,9 @@ function unmarkedCopyOf(session: Pointer): Pointer {
   }
 }
 
-function requireCount(what: string, count: number): void {
-  if (!Number.isInteger(count) || count < 0 || count > 0x7fffffff) {
-    throw new RangeError(`Cannot set ${what} to ${count}: it takes whole numbers from 0 to 2147483647`);
+function requireCount(what: string, count: number, most = 0x7fffffff): void {
+  if (!Number.isInteger(count) || count < 0 || count > most) {
+    throw new RangeError(`Cannot set ${what} to ${count}: it takes whole numbers from 0 to ${most}`);
   }
 }
 

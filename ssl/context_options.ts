@@ -90,8 +90,9 @@ export interface SslContextOptions extends CertificateOptions {
   /** For how long sessions may resume, in seconds, 1 at least; by default OpenSSL's, 300 (7,200 from 3.0 on). */
   sessionTimeout?: number;
   /**
-   * How many TLS 1.3 tickets follow a full handshake; by default OpenSSL's, 2, and 1 with a {@linkcode SessionCache}. 0
-   * is for clients that only write: where they close with a ticket unread, the system resets their connection.
+   * How many TLS 1.3 tickets follow a full handshake, 64 at most; by default OpenSSL's, 2, and 1 with a
+   * {@linkcode SessionCache}. Each is a session in the store, and 79 bytes to the client. 0 is for clients that only
+   * write: where they close with a ticket unread, the system resets their connection.
    */
   numTickets?: number;
   /** Options to turn on: a combination of {@linkcode SslOption}. */
@@ -99,6 +100,12 @@ export interface SslContextOptions extends CertificateOptions {
   /** Called with each secret of a connection, in the NSS key log format. */
   keylog?: KeylogCallback;
 }
+
+/**
+ * More tickets than these no context sends: clients of LibreSSL end a connection after 100 messages that follow its
+ * handshake, and each ticket is work before the first answer, and an entry in the store.
+ */
+export const mostTickets = 64;
 
 /** The kinds of a certificate's options. */
 export const certificateKinds: OptionKinds<CertificateOptions> = {
@@ -134,7 +141,7 @@ export const contextKinds: OptionKinds<SslContextOptions> = {
   sessionCacheMode: integer(0, 0x7fffffff),
   sessionCacheSize: integer(0, 0x7fffffff),
   sessionTimeout: integer(1, 0x7fffffff, "whole seconds"),
-  numTickets: integer(0, 0x7fffffff),
+  numTickets: integer(0, mostTickets),
   options: integer(0, Number.MAX_SAFE_INTEGER),
   keylog: callback(),
 };

@@ -233,7 +233,7 @@ describe("numTickets", () => {
     return counts;
   }
 
-  for (const [numTickets, first] of [[undefined, 1], [0, 0], [2, 2], [4, 4]] as const) {
+  for (const [numTickets, first] of [[undefined, 1], [0, 0], [2, 2], [64, 64]] as const) {
     it(
       `${numTickets} is ${first} after a full handshake, in listen(), serve() and createServer()`,
       leavingNothingLater(async () => {
@@ -241,7 +241,7 @@ describe("numTickets", () => {
         const expected = first === 0 ? [0, 0] : [first, 1];
         await using listening = await listen({ ...here, ...tickets }, echo);
         assertEquals(await counted(listening.port), expected);
-        listening.reload();
+        await listening.reload();
         assertEquals(await counted(listening.port), expected);
         const options = { ...here, ...tickets, alpnProtocols: ["http/1.1"] };
         await using serving = await serve(options, () => new Response("answer"));
@@ -260,6 +260,19 @@ describe("numTickets", () => {
     using untold = SslContext.server(credentials);
     for (const context of [told, set, untold]) cache.attach(context);
     assertEquals([told, set, untold].map((context) => context.numTickets), [3, 2, 1]);
+  });
+
+  it("is refused above 64 wherever it is given", async () => {
+    const tooMany = { ...here, numTickets: 65 };
+    const message = "it takes whole numbers from 0 to 64";
+    assertThrows(() => SslContext.server({ ...credentials, numTickets: 65 }), RangeError, message);
+    using context = SslContext.server(credentials);
+    for (const count of [65, 2 ** 32, -1]) assertThrows(() => context.numTickets = count, RangeError, message);
+    assertEquals(context.numTickets, 2);
+    await assertRejects(async () => await listen(tooMany, echo), RangeError, message);
+    await assertRejects(async () => await serve(tooMany, () => new Response()), RangeError, message);
+    assertThrows(() => createServer({ ...pem, numTickets: 65 }), RangeError, message);
+    assertThrows(() => createServer(pem).addContext("a.example", { ...pem, numTickets: 65 }), RangeError, message);
   });
 });
 
