@@ -74,12 +74,11 @@ export class Farm {
       hostname: "127.0.0.1",
       handshakeTimeout: 2000,
       idleTimeout: 2000,
-      headerTimeout: 2000,
       sessions: new SessionCache({ store, lookupTimeout: 20, secrets: ["a secret of sixteen bytes or more"] }),
       onError() {},
     });
     const echo = await listen(options(), { data: (socket, bytes) => void socket.end(bytes) });
-    const http = await serve(options(), async (request) => new Response(`You said ${await request.text()}`));
+    const http = await serve({ ...options(), headerTimeout: 2000 }, async (request) => new Response(`You said ${await request.text()}`));
     return new Farm(random, store, echo, http);
   }
 

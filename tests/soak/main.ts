@@ -5,6 +5,7 @@ import { gc } from "../collect_garbage.ts";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { clientSessionsOf, Farm } from "./farm.ts";
+import { closeLibrary } from "../../mod.ts";
 import { counts } from "../counts.ts";
 import { Random } from "../fuzz/random.ts";
 import { Visitor } from "./visitor.ts";
@@ -45,6 +46,8 @@ function measure(): void {
 await Promise.all(visitors.map(visit));
 await farm.close();
 sessions.clear();
+// Gives back what is kept for the whole program.
+closeLibrary();
 gc();
 const after = counts();
 const median = (all: number[]) => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)]!;
