@@ -2,15 +2,12 @@
 
 import { assertEquals } from "@std/assert";
 import { afterAll } from "@std/testing/bdd";
-import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { closeLibrary } from "../mod.ts";
 import { counts } from "./counts.ts";
 
 /** Opens the ledger of this file: what lives now may live on, and nothing else. */
 export function openLedger(): void {
-  // Programs that tests start use the same support.
-  if (!process.argv[1]?.endsWith("_test.ts")) return;
   const before = counts();
   afterAll(async () => {
     // Sockets that a test has closed may be gone a moment later.

@@ -10,7 +10,8 @@ const folder = new URL("./", import.meta.url);
 function importsOf(name: string, known = new Set<string>()): Set<string> {
   const text = readFileSync(new URL(name, folder), "utf8");
   // At the beginning of a line: a program that a test writes has imports of its own.
-  for (const [, path] of text.matchAll(/^(?:(?:im|ex)port (?:.* from )?|\} from )"\.\/([a-z_0-9]+\.ts)"/gm)) {
+  const imports = /^(?:(?:im|ex)port (?:.* from )?|\} from |.*await import\()"\.\/([a-z_0-9]+\.ts)"/gm;
+  for (const [, path] of text.matchAll(imports)) {
     if (!path || known.has(path)) continue;
     known.add(path);
     importsOf(path, known);

@@ -3,6 +3,7 @@
  * is opened here, when the file is loaded, so that what it opens does not count as a test's.
  */
 
+import process from "node:process";
 import {
   type HandshakeState,
   openLibrary,
@@ -14,7 +15,6 @@ import {
   type SslContextOptions,
   SslOption,
 } from "../mod.ts";
-import { openLedger } from "./ledger.ts";
 
 openLibrary();
 
@@ -196,4 +196,5 @@ for (const version of versions) {
   using contexts = new Contexts(version);
   contexts.visit(contexts.resumable());
 }
-openLedger();
+// Programs that tests start have use for the rest alone.
+if (process.argv[1]?.endsWith("_test.ts")) (await import("./ledger.ts")).openLedger();

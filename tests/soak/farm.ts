@@ -78,7 +78,10 @@ export class Farm {
       onError() {},
     });
     const echo = await listen(options(), { data: (socket, bytes) => void socket.end(bytes) });
-    const http = await serve({ ...options(), headerTimeout: 2000 }, async (request) => new Response(`You said ${await request.text()}`));
+    const http = await serve(
+      { ...options(), headerTimeout: 2000 },
+      async (request) => new Response(`You said ${await request.text()}`),
+    );
     return new Farm(random, store, echo, http);
   }
 
