@@ -7,28 +7,28 @@ export const mutations = [
     what: "a Proxy is no Uint8Array",
     from: `kindOf.call(value) === "Uint8Array"`,
     to: `value instanceof Uint8Array`,
-    tests: ["bytes", "fuzz_"],
+    tests: ["ssl_bytes", "server_bytes", "cache_bytes", "fuzz_"],
   },
   {
     file: "ssl/bytes.ts",
     what: "memory that is gone is refused",
     from: "if (length === 0) requireMemory(what, bytes);",
     to: "",
-    tests: ["bytes"],
+    tests: ["ssl_bytes", "server_bytes", "cache_bytes"],
   },
   {
     file: "ssl/bytes.ts",
     what: "resizable memory is not lent to C",
     from: "return !isResizable.call(bufferOf.call(bytes));",
     to: "return true;",
-    tests: ["bytes", "fuzz_"],
+    tests: ["ssl_bytes", "server_bytes", "cache_bytes", "fuzz_"],
   },
   {
     file: "ssl/bytes.ts",
     what: "scratch memory is cleared",
     from: "if (used > 0) array.fill(0, 0, used);",
     to: "",
-    tests: ["bytes", "ssl_"],
+    tests: ["ssl_bytes", "ssl_connection"],
   },
   // Callbacks and who owns what.
   {
@@ -43,7 +43,7 @@ export const mutations = [
     what: "a session without a cipher is refused",
     from: `requireCipher("use the session that the get session callback returned", found);`,
     to: "",
-    tests: ["ssl_half", "ssl_state", "ssl_unfit", "ssl_"],
+    tests: ["ssl_fitness"],
   },
   {
     file: "ssl/trampolines.ts",
