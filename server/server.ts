@@ -95,7 +95,7 @@ export async function startServer(options: Readonly<TlsServerOptions>, kind: Ser
     await tls.listen(port, hostname, reusePort);
   } catch (error) {
     watching?.close();
-    contexts?.dispose();
+    await contexts?.dispose();
     throw error;
   }
 
@@ -114,7 +114,7 @@ export async function startServer(options: Readonly<TlsServerOptions>, kind: Ser
     await tls.end();
     await freed;
     await kind.end?.();
-    contexts?.dispose();
+    await contexts?.dispose();
   }
   const closeOnce = (options?: { grace?: number }) => {
     const { grace = kind.grace } = readOptions("close()", closeKinds, options);

@@ -104,19 +104,21 @@ export class ServerContexts {
     return this.#isDisposed;
   }
 
-  /** Gives the contexts back. Connections keep theirs. */
-  dispose(): void {
+  /** Gives the contexts back, a few at a time. Connections keep theirs. */
+  async dispose(): Promise<void> {
     this.#isDisposed = true;
     this.#onDemand?.close();
-    for (const context of this.#contexts.values()) context.dispose();
+    await giveBack(this.#contexts.values());
   }
 
   /** Reads all files, makes what is new of them a few at a time, and then puts it in the place of what was there. */
   async #load(options: Readonly<ServerCertificates>): Promise<void> {
     const made: SslContext[] = [];
+    let replaced: SslContext[] = [];
     const files = await ReadFiles.of(serverFilesOf(options));
     try {
       const { contexts, names, shared, hasDefault } = await this.#make(options, files.reader, made);
+      this.#requireOpen();
       // From here on nothing is waited for, and nothing goes wrong.
       const [first] = contexts.values();
       if (contexts.size > 1 || this.#onDemand) {
@@ -135,13 +137,18 @@ export class ServerContexts {
       this.#hasDefault = hasDefault;
       this.#onDemand?.forget();
       this.#byName = named(contexts.values());
-      for (const [key, context] of before) if (!contexts.has(key)) context.dispose();
+      replaced = [...before].flatMap(([key, context]) => contexts.has(key) ? [] : context);
     } catch (error) {
-      for (const context of made) context.dispose();
+      replaced = made;
       throw error;
     } finally {
       files.wipe();
+      await giveBack(replaced);
     }
+  }
+
+  #requireOpen(): void {
+    if (this.#isDisposed) throw new Error("Cannot reload certificates: the server is closed");
   }
 
   async #make(
@@ -159,7 +166,7 @@ export class ServerContexts {
     const slices = new Slices();
     const rest = async () => {
       await slices.rest();
-      if (this.#isDisposed) throw new Error("Cannot reload certificates: the server is closed");
+      this.#requireOpen();
     };
     const loaded = loadOptions(common, read);
     const keylog = this.#keylog(options.keylogFile);
@@ -249,6 +256,14 @@ export class ServerContexts {
         this.#onError(error, { kind: "reload", socket: undefined });
       }
     };
+  }
+}
+
+async function giveBack(contexts: Iterable<SslContext>): Promise<void> {
+  const slices = new Slices();
+  for (const context of contexts) {
+    context.dispose();
+    await slices.rest();
   }
 }
 

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { readFileSync, writeFileSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import { type Credentials, listen, selfSigned, type Server } from "../mod.ts";
-import { held } from "../ssl/library.ts";
+import { held, library } from "../ssl/library.ts";
 import { looksOf } from "../server/files.ts";
 import { FileWatch } from "../server/file_watch.ts";
 import { TemporaryFolder, until, within } from "./server_support.ts";
@@ -92,6 +92,38 @@ describe("A server with hundreds of certificates", () => {
         assertEquals(held.contexts, contexts);
       } finally {
         await server!.close();
+      }
+    }),
+  );
+});
+
+describe("A server whose contexts are slow to free", () => {
+  it(
+    "gives them back in pieces, when all are replaced and when it closes",
+    leavingNothingLater(async () => {
+      const server = await listen(options(100), nothing);
+      const opened = library() as { ssl: ReturnType<typeof library>["ssl"] };
+      const { ssl } = opened;
+      opened.ssl = {
+        ...ssl,
+        SSL_CTX_free: (context) => {
+          const end = performance.now() + 1;
+          while (performance.now() < end);
+          ssl.SSL_CTX_free(context);
+        },
+      };
+      try {
+        const before = held.contexts;
+        const making = await observing(() => server.reload({ certificates: options(1).certificates }));
+        assert(making.turns >= 5, `${making.turns} turns for others in a reload`);
+        assertEquals(held.contexts, before - 99);
+        await server.reload({ certificates: options(100).certificates });
+        const { turns } = await observing(() => server.close({ grace: 0 }));
+        assert(turns >= 5, `${turns} turns for others in close()`);
+        assertEquals(held.contexts, before - 100);
+      } finally {
+        opened.ssl = ssl;
+        await server.close();
       }
     }),
   );
