@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { type Frame, frameFlag, FrameReader, frameType, u32 } from "./http2_frames.ts";
 import type { HttpServerParts } from "./http_server.ts";
 import type { Watched } from "./http_watch.ts";
-import { isBlocked, type SocketObserver, touch } from "./tls_socket.ts";
+import { isBlocked, type SocketObserver, touch, writeTls } from "./tls_socket.ts";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
@@ -144,7 +144,7 @@ export class Http2Watch implements SocketObserver {
     if (this.#preface === preface.length) {
       const held = this.#held!;
       this.#held = undefined;
-      if (held.length > 0) this.#watched.socket.write(Buffer.concat(held));
+      if (held.length > 0) writeTls(this.#watched.socket, Buffer.concat(held));
     }
     return bytes.subarray(length);
   }

@@ -4,7 +4,7 @@ import { AnswerRoom } from "./answer_room.ts";
 import { Http1Watch } from "./http1_watch.ts";
 import { Http2Watch } from "./http2_watch.ts";
 import type { HttpServerParts } from "./http_server.ts";
-import { type ConnectionHandler, endTls, isPaused, observe, type TlsSocket } from "./tls_socket.ts";
+import { type ConnectionHandler, endTls, isPaused, observe, type TlsSocket, writeTls } from "./tls_socket.ts";
 
 /** So many bytes of a body, in the time for it, give a client as much time again. */
 const bodyPart = 16 * 1024;
@@ -129,7 +129,7 @@ export class Watched {
     this.#parts.counts.protocolMismatches++;
     this.#parts.onError(new Error(`The client ${why}`), { kind: "connection", socket: this.socket });
     this.closed();
-    this.socket.write(badRequest);
+    writeTls(this.socket, badRequest);
     endTls(this.socket);
   }
 

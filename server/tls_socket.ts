@@ -119,6 +119,11 @@ export let startTls: (raw: RawSocket, connection: SslConnection, owner: TlsSocke
  * For servers.
  */
 export let endTls: (socket: TlsSocket) => void;
+/**
+ * Writes to a socket for those that stand between it and its user, who may have ended it: what comes after that goes
+ * nowhere. For serve().
+ */
+export let writeTls: (socket: TlsSocket, bytes: Uint8Array) => void;
 /** Closes a socket whose time is over. It is told if something that was written is lost by that. For servers. */
 export let abandonTls: (socket: TlsSocket, error?: Error) => void;
 /** Has a socket know of what waits above it. Answers how the stream asks and tells it. For TlsDuplex. */
@@ -226,6 +231,9 @@ export class TlsSocket {
     endTls = (socket) => {
       if (socket.#stream?.writableLength) socket.#leaving = true;
       else socket.#end();
+    };
+    writeTls = (socket, bytes) => {
+      if (!socket.#endCalled) socket.write(bytes);
     };
     abandonTls = (socket, error) => socket.#abandon(error);
     joinTls = (socket, stream) => {
@@ -607,7 +615,7 @@ export class TlsSocket {
         if (this.#owner.traffic) this.#owner.traffic.bytesRead += bytes.length;
         // Who takes nothing of what waits for it is silent, whatever it says. Records without data say nothing.
         if (!this.#blocked && bytes.length > 0) this.#touch();
-        if (this.#observer && !this.#observer.received(bytes)) continue;
+        if (this.#observer && !this.#observed(this.#observer, bytes)) continue;
         if (this.#finSent && this.#handlers.data) this.#allowTime(bytes.length);
         // With nobody to read it, it is let go.
         if (this.#handlers.data) this.#call(() => this.#handlers.data!(this, bytes));
@@ -618,6 +626,16 @@ export class TlsSocket {
       this.#reading = false;
     }
     this.#flush();
+  }
+
+  /** Whether what came goes on to the handlers. What an observer throws must cost no more than the connection. */
+  #observed(observer: SocketObserver, bytes: Uint8Array): boolean {
+    try {
+      return observer.received(bytes);
+    } catch (error) {
+      this.#blame(error);
+      return false;
+    }
   }
 
   /** Who still says something that is listened to has more time to say goodbye. A client has to say enough for it. */
