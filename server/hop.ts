@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { type BunUpgrader, ServeInfo } from "./fetch_handler.ts";
 import type { Entrance } from "./entrance.ts";
 import type { RawSocket, RawSocketEvents } from "./raw_socket.ts";
-import { authorityIn, authorityOf, givenUrl, isAuthority } from "./request_url.ts";
+import { authorityIn, authorityOf, givenUrl, isAuthority, isSameAuthority } from "./request_url.ts";
 import { type TlsFacts, tlsFacts } from "./tls_facts.ts";
 import type { TlsSocket, TlsSocketHandlers } from "./tls_socket.ts";
 
@@ -63,8 +63,10 @@ export class Hop {
       // Where the client names none, that is the HTTP server's own.
       if (named === `localhost:${this.#innerPort}` || named === `127.0.0.1:${this.#innerPort}`) named = null;
     } else named = request.headers.get("host");
-    if (!named) return authorityOf(this.socket, this.#facts.serverName);
-    return isAuthority(named) ? named : undefined;
+    named ||= authorityOf(this.socket, this.#facts.serverName);
+    if (!isAuthority(named)) return undefined;
+    const host = this.isHttp2 && request.headers.get("host");
+    return !host || isSameAuthority(named, host) ? named : undefined;
   }
 
   /** Connects to the HTTP server. Answers what the TLS socket is to call. */

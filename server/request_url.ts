@@ -1,16 +1,28 @@
 import { isIPv6 } from "node:net";
 import type { TlsSocket } from "./tls_socket.ts";
 
-const ordinary = /^(?:[a-z0-9_-]+\.)*[a-z_-][a-z0-9_-]*\.?(?::[1-9]\d{0,4})?$/i;
+// Names in punycode and large ports are looked at more closely: not all of them are good.
+const ordinary = /^(?:(?!xn--)[a-z0-9_-]+\.)*(?!xn--)[a-z_-][a-z0-9_-]*\.?(?::[1-9]\d{0,3})?$/i;
 
 /** Whether this names a host, with a port or without one, and nothing else (RFC 9112, section 3.2). */
 export function isAuthority(text: string): boolean {
   return ordinary.test(text) || (!/[\s@/?#\\,]/.test(text) && URL.canParse(`https://${text}/`));
 }
 
+/**
+ * Whether both name the same host and port. A request of HTTP/2 may have two names of its own: a proxy or a framework
+ * that goes by one of them must not be at odds with another that goes by the other (RFC 9113, section 8.3.1).
+ */
+export function isSameAuthority(one: string, other: string): boolean {
+  if (one === other) return true;
+  return isAuthority(other) && new URL(`https://${one}`).host === new URL(`https://${other}`).host;
+}
+
 /** The authority for a request that names none: what the client asked for by its handshake. */
 export function authorityOf(socket: TlsSocket, serverName: string | undefined): string {
-  const { localAddress, localPort } = socket;
+  const { localPort } = socket;
+  // URLs have no zones.
+  const [localAddress] = socket.localAddress.split("%", 1) as [string];
   const host = serverName ?? (isIPv6(localAddress) ? `[${localAddress}]` : localAddress || "localhost");
   return localPort === 443 || localPort === 0 ? host : `${host}:${localPort}`;
 }

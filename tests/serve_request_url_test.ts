@@ -73,6 +73,8 @@ describe("HTTP/1.1: request.url", () => {
       ["half an address in it", ["[::1"]],
       ["another one beside it", ["localhost", "evil.example"]],
       ["itself beside it", ["localhost", "localhost"]],
+      ["a port that is none", ["localhost:65536"]],
+      ["a larger one", ["localhost:99999"]],
     ] as const
   ) {
     it(
@@ -85,6 +87,18 @@ describe("HTTP/1.1: request.url", () => {
       }),
     );
   }
+
+  it(
+    "can be read as a URL for each name that is let pass, in punycode too",
+    leavingNothingLater(async () => {
+      for (const host of ["xn--a", "xn--", "a.xn--b.c", "xn--bcher-kva.example", "a_b", "-", "a.:80"]) {
+        const { status, urls } = await ask(`GET /a HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+        const given = `https://${host}/a`;
+        if (URL.canParse(given)) assertEquals([status, urls], ["200", [new URL(given).href]]);
+        else assertEquals([status, urls], ["400", []], host);
+      }
+    }),
+  );
 
   it(
     "is of https also for CONNECT, where that comes to the handler",
@@ -106,6 +120,36 @@ describe("HTTP/1.1: request.url", () => {
 describe("HTTP/2: request.url", () => {
   const text = (value: string) => [value.length, ...bytes(value)];
   const named = (name: string, value: string) => [0, ...text(name), ...text(value)];
+  // Of another scheme than http and https a path may begin with anything, as far as some servers care.
+  for (
+    const [path, authority] of [
+      ["@evil.example/a", "LOCALHOST:80"],
+      ["@evil.host/a", "GOOD.host"],
+      [".example/a", "LOCALHOST"],
+      [":80/a", "LOCALHOST"],
+      ["https://evil.example/a", "LOCALHOST"],
+    ] as const
+  ) {
+    it(
+      `is of the host that is named, with a path ${path}`,
+      leavingNothingLater(async () => {
+        const seen: string[] = [];
+        await using server = await Served.start((request) => {
+          seen.push(new URL(request.url).host);
+          return new Response("ok");
+        });
+        using client = new Client({ alpnProtocols: ["h2"] });
+        const frames = await FrameClient.connect(client, server.port);
+        await frames.start();
+        const block = [0x82, ...named(":scheme", "x"), 0x04, ...text(path), 0x01, ...text(authority)];
+        frames.send(frame(1, 5, 1, new Uint8Array(block)));
+        await until(() => frames.isClosed || frames.frames.some(({ stream }) => stream === 1), "an answer");
+        for (const host of seen) assertEquals(host, authority.toLowerCase());
+        frames.socket.destroy();
+      }),
+    );
+  }
+
   for (
     const [what, block, expected] of [
       ["a path", [0x82, 0x87, 0x04, ...text("/a"), 0x01, ...text("localhost")], "https://localhost/a"],
@@ -114,6 +158,22 @@ describe("HTTP/2: request.url", () => {
       ["no host", [0x82, 0x87, 0x04, ...text("/a")], "https://localhost:PORT/a"],
       ["a user in the host", [0x82, 0x87, 0x04, ...text("/a"), 0x01, ...text("a@evil.example")], undefined],
       ["a path in the host", [0x82, 0x87, 0x04, ...text("/a"), 0x01, ...text("evil.example/b")], undefined],
+      ["a port that is none", [0x82, 0x87, 0x04, ...text("/a"), 0x01, ...text("localhost:65536")], undefined],
+      [
+        "all of the server",
+        [...named(":method", "OPTIONS"), 0x87, 0x04, ...text("*"), 0x01, ...text("localhost")],
+        "https://localhost/*",
+      ],
+      [
+        "the same Host in other words",
+        [0x82, 0x87, 0x04, ...text("/a"), 0x01, ...text("localhost"), ...named("host", "LOCALHOST:443")],
+        "https://localhost/a",
+      ],
+      [
+        "another Host",
+        [0x82, 0x87, 0x04, ...text("/a"), 0x01, ...text("localhost"), ...named("host", "evil.example")],
+        undefined,
+      ],
     ] as const
   ) {
     it(
