@@ -63,9 +63,9 @@ export class SniQuestions {
     whenUnwound(() => {
       try {
         const returned: unknown = this.#callback(question.name, answer);
-        if (returned instanceof Promise) returned.catch((error) => answer(error ?? unnamed()));
+        if (returned instanceof Promise) returned.catch((error) => answer(error || unnamed(error)));
       } catch (error) {
-        answer(error ?? unnamed());
+        answer(error || unnamed(error));
       }
     });
   }
@@ -82,6 +82,7 @@ export class SniQuestions {
   }
 }
 
-function unnamed(): Error {
-  return new Error("SNICallback threw nothing");
+/** For what looks like no error to those who ask whether there is one: it must let nobody in. */
+function unnamed(thrown: unknown): Error {
+  return new Error(`SNICallback threw ${thrown === "" ? "an empty text" : String(thrown)}`);
 }

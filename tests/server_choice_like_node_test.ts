@@ -3,7 +3,7 @@
  * and Bun ours alone, for what Node answers.
  */
 
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { createSecureContext, createServer, selfSigned, type SniCallback, SslConnection, SslContext } from "../mod.ts";
 import { SniQuestions } from "../server/sni_questions.ts";
@@ -180,6 +180,19 @@ describe("SNICallback of createServer()", () => {
       const rejected = await refusal(() => Promise.reject(new Error("rejected")));
       const wrong = await refusal((_name: string, answer: Answer) => answer(null, pem));
       assertEquals([thrown, rejected, wrong.includes("createSecureContext()")], ["thrown", "rejected", true]);
+    }),
+  );
+
+  it(
+    "lets nobody in for throwing what looks like no error",
+    leavingNothingLater(async () => {
+      for (const thrown of ["", 0, false, null, undefined, NaN]) {
+        const told = await refusal(() => {
+          throw thrown;
+        });
+        assertStringIncludes(told, `SNICallback threw ${thrown === "" ? "an empty text" : thrown}`);
+        assertEquals(await refusal(() => Promise.reject(thrown)), told);
+      }
     }),
   );
 
