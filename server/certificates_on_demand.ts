@@ -48,6 +48,8 @@ interface Answer {
 interface Question {
   readonly name: string;
   readonly waiting: Set<SslConnection>;
+  /** When it was asked: its answer counts as long as nothing has been forgotten since. */
+  readonly era: number;
   isOver: boolean;
 }
 
@@ -61,7 +63,8 @@ export class CertificatesOnDemand {
   readonly #missing = new Map<string, Answer>();
   /** What a handshake was answered: its callback runs again when it goes on, and after a HelloRetryRequest. */
   readonly #pinned = new WeakMap<SslConnection, { readonly name: string; readonly context: SslContext | undefined }>();
-  #isClosed = false;
+  /** How often all was forgotten. */
+  #era = 0;
 
   constructor(parts: OnDemandParts) {
     this.#parts = parts;
@@ -78,7 +81,7 @@ export class CertificatesOnDemand {
     let question = this.#questions.get(name);
     if (!question) {
       if (this.#questions.size >= mostQuestions) return this.#pin(connection, name, undefined);
-      question = { name, waiting: new Set(), isOver: false };
+      question = { name, waiting: new Set(), era: this.#era, isOver: false };
       const answer = this.#ask(question);
       if (answer) return this.#pin(connection, name, answer.context);
     }
@@ -86,17 +89,22 @@ export class CertificatesOnDemand {
     return "waiting";
   }
 
-  /** Forgets what was answered, so that it is asked for anew. Connections keep what they have. */
+  /**
+   * Forgets what was answered, and what is being answered, so that it is asked for anew, also by those that wait.
+   * Connections keep what they have.
+   */
   forget(): void {
+    this.#era++;
     for (const answer of this.#found.values()) discard(answer);
     this.#found.clear();
     this.#missing.clear();
+    const asked = [...this.#questions.values()];
+    this.#questions.clear();
+    for (const question of asked) this.#wake(question);
   }
 
   /** Ends all waiting, and gives everything back. */
   close(): void {
-    this.#isClosed = true;
-    for (const question of this.#questions.values()) question.isOver = true;
     this.#questions.clear();
     this.#deadlines.close();
     this.forget();
@@ -143,16 +151,16 @@ export class CertificatesOnDemand {
     let settled: Answer;
     try {
       const given = isPromise(answer) ? await answer : answer;
-      // Nobody would give it back.
-      if (this.#isClosed) return;
+      if (question.era !== this.#era) return;
       const made = given === undefined || given instanceof SslContext ? given : await this.#parts.make(given);
-      if (this.#isClosed) {
+      if (question.era !== this.#era) {
+        // Nobody else would give it back.
         if (made && made !== given) made.dispose();
         return;
       }
       settled = this.#keep(name, this.#checked(made), made !== given);
     } catch (error) {
-      if (this.#isClosed) return;
+      if (question.era !== this.#era) return;
       settled = this.#fail(name, error);
     }
     if (!question.isOver) this.#settle(question, settled.context);
@@ -193,16 +201,18 @@ export class CertificatesOnDemand {
   }
 
   #settle(question: Question, context: SslContext | undefined): void {
-    question.isOver = true;
     this.#questions.delete(question.name);
+    for (const connection of question.waiting) this.#pin(connection, question.name, context);
+    this.#wake(question);
+  }
+
+  /** Has those that wait go on. */
+  #wake(question: Question): void {
+    question.isOver = true;
     this.#deadlines.delete(question);
     // A timer that nobody waits for would keep on ticking.
     this.#deadlines.rest();
-    for (const connection of question.waiting) {
-      if (connection.isReleased) continue;
-      this.#pin(connection, question.name, context);
-      connection.wake();
-    }
+    for (const connection of question.waiting) if (!connection.isReleased) connection.wake();
   }
 }
 

@@ -135,7 +135,6 @@ export class ServerContexts {
       this.#names = names;
       this.#shared = shared;
       this.#hasDefault = hasDefault;
-      this.#onDemand?.forget();
       this.#byName = named(contexts.values());
       replaced = [...before].flatMap(([key, context]) => contexts.has(key) ? [] : context);
     } catch (error) {
@@ -143,6 +142,8 @@ export class ServerContexts {
       throw error;
     } finally {
       files.wipe();
+      // Those that wait for an answer go on with what is there now.
+      if (replaced !== made) this.#onDemand?.forget();
       await giveBack(replaced);
     }
   }

@@ -187,6 +187,44 @@ describe("certificateFor()", () => {
     }
   }
 
+  for (const kind of ["options", "a context"] as const) {
+    it(
+      `asks anew for what was being asked when reload() came, where ${kind} came late`,
+      leavingNothingLater(async () => {
+        const [old, fresh] = ["old", "fresh"].map((name) => {
+          const credentials = selfSigned([name]);
+          return kind === "options" ? credentials : SslContext.server(credentials);
+        });
+        const asked: PromiseWithResolvers<CertificateOptions | SslContext>[] = [];
+        const certificateFor = () => {
+          asked.push(Promise.withResolvers());
+          return asked.at(-1)!.promise;
+        };
+        await start({ ...fallback, certificateFor }, async ({ server, errors }) => {
+          const waiting = subjectFor(server, "a.example");
+          await until(() => asked.length === 1, "the first question");
+          await server.reload();
+          await until(() => asked.length === 2, "the client to ask anew");
+          asked[0]!.resolve(old!);
+          await setTimeout(0);
+          asked[1]!.resolve(fresh!);
+          assertEquals(await waiting, "fresh");
+          assertEquals([await subjectFor(server, "a.example"), asked.length], ["fresh", 2]);
+          // One that is late when nobody waits for it any more, and one that fails then.
+          await server.reload();
+          const another = subjectFor(server, "a.example");
+          await until(() => asked.length === 3, "the third question");
+          await server.reload();
+          await until(() => asked.length === 4, "the fourth one");
+          asked[2]!.reject(new Error("too late to count"));
+          asked[3]!.resolve(fresh!);
+          assertEquals([await another, errors], ["fresh", []]);
+        });
+        for (const context of [old, fresh]) if (context instanceof SslContext) context.dispose();
+      }),
+    );
+  }
+
   it(
     "gives TLS 1.2 to a certificate that TLS 1.3 cannot use",
     leavingNothingLater(async () => {
