@@ -18,13 +18,6 @@ export const mutations = [
   },
   {
     file: "ssl/bytes.ts",
-    what: "resizable memory is not lent to C",
-    from: "return !isResizable.call(bufferOf.call(bytes));",
-    to: "return true;",
-    tests: ["ssl_bytes", "server_bytes", "cache_bytes", "fuzz_"],
-  },
-  {
-    file: "ssl/bytes.ts",
     what: "scratch memory is cleared",
     from: "if (used > 0) array.fill(0, 0, used);",
     to: "",

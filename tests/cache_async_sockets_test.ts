@@ -81,6 +81,45 @@ for (const version of versions) {
       }),
     );
 
+    it(
+      "holds back a client that sends on while it waits",
+      leavingNothingLater(async () => {
+        const store = new PendingStore();
+        await using server = await CachedServer.start({ store, lookupTimeout: 60_000 });
+        using client = new Client({ version });
+        await client.visit(server.port);
+        let taken = 0;
+        const { pushCiphertext } = SslConnection.prototype;
+        SslConnection.prototype.pushCiphertext = function (bytes) {
+          taken += bytes.length;
+          pushCiphertext.call(this, bytes);
+        };
+        try {
+          await using flooder = await TcpClient.connect(server.port);
+          await flooder.send(hello(client, client.sessions.at(-1)!));
+          const lookup = await store.asked(1);
+          const before = taken;
+          // More than the system keeps for the two ends.
+          const all = new Promise<void>((resolve) =>
+            flooder.socket.write(new Uint8Array(64 * 2 ** 20), () => resolve())
+          );
+          const isHeld = async () => {
+            for (let last = -1; last !== taken;) {
+              last = taken;
+              await new Promise((resolve) => setTimeout(resolve, 200));
+            }
+          };
+          await within(Promise.race([all, isHeld()]), "the client to be held back, or not");
+          // What is read at a time comes on top.
+          assert(taken - before < 2 ** 20, `${taken - before} bytes were taken`);
+          await flooder.vanish("reset");
+          lookup.answer();
+        } finally {
+          SslConnection.prototype.pushCiphertext = pushCiphertext;
+        }
+      }),
+    );
+
     for (const how of ["close", "reset"] as const) {
       it(
         `drops the answer to a client that has gone with a ${how}, and aborts its lookup`,

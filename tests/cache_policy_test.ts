@@ -146,6 +146,23 @@ for (const version of versions) {
     }
 
     it(
+      "does not resume either if its line is not",
+      leavingNothing(() => {
+        const store = new MemoryStore();
+        using contexts = new Cached(version, { store }, { sessionTimeout: 2_000_000 });
+        contexts.visit();
+        const [[key, value]] = [...store.entries()] as [[string, Uint8Array]];
+        // A value that is not sealed has the time of the first handshake before the session.
+        const header = value.subarray(0, 9);
+        using session = Session.fromDer(value.subarray(header.length));
+        session.created = new Date(Date.now() + 400_000);
+        store.put(key, Uint8Array.from([...header, ...session.toDer()]), new Date(Date.now() + 10_000));
+        assertEquals(contexts.visit(contexts.sessions[0]), { resumed: false });
+        assertEquals(contexts.counted.fromTheFuture, 1);
+      }),
+    );
+
+    it(
       "does not resume either if only its line is",
       leavingNothing(() => {
         const store = new MemoryStore();

@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { MemoryStore, OpenSslError, type Session, type SessionStore } from "../mod.ts";
 import { Cached, PendingStore, secret, woken } from "./cache_server_support.ts";
 import { leavingNothing } from "./counts.ts";
+import { RawHello } from "./hello.ts";
 import { offeringBefore } from "./psk_offer.ts";
 import { until } from "./server_support.ts";
 import { leavingNothingLater } from "./socket_support.ts";
@@ -33,6 +34,27 @@ describe("TLSv1.3: SessionCache, offered several sessions", () => {
       assertEquals(link.server.isResumed, true);
       assertEquals(contexts.counted, { lookups: 3, misses: 2, hits: 1, stored: 1 });
       assertEquals(contexts.told, ["stored", "miss", "miss", "hit"]);
+    }),
+  );
+
+  it(
+    "takes nothing for a client that names no mode to use it in",
+    leavingNothing(() => {
+      const store = new MemoryStore();
+      using contexts = new Cached("TLSv1.3", { store });
+      const session = contexts.resumable();
+      using link = contexts.link(session);
+      link.client.handshake();
+      const buffer = new Uint8Array(5000);
+      const hello = new RawHello(buffer.subarray(0, link.client.pullCiphertext(buffer)));
+      const pskKeyExchangeModes = 45;
+      hello.extensions = hello.extensions.filter(({ type }) => type !== pskKeyExchangeModes);
+      link.server.pushCiphertext(hello.write());
+      // It is also against the protocol: RFC 8446, section 4.2.9.
+      assertThrows(() => link.server.handshake(), OpenSslError);
+      assertEquals(store.size, 1);
+      assertEquals(contexts.counted.lookups, undefined);
+      assertEquals(contexts.visit(session), { resumed: true });
     }),
   );
 

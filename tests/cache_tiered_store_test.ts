@@ -165,6 +165,16 @@ describe("TieredStore", () => {
     assertEquals(await far.answered(store.get("aa")), undefined);
   });
 
+  for (const operation of ["delete", "take"] as const) {
+    it(`answers nothing from memory while the far store is at a ${operation}`, async () => {
+      const { store, near, far } = tiers();
+      await far.answered(store.put("aa", value(), later()));
+      const underWay = store[operation]!("aa");
+      assertEquals(near.get("aa"), undefined);
+      await far.answered(underWay);
+    });
+  }
+
   it("does not take what another server has taken", async () => {
     const { store, far } = tiers();
     await far.answered(store.put("aa", value(), later()));

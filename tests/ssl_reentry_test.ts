@@ -131,6 +131,16 @@ for (const version of versions) {
     );
 
     it(
+      "client hello: a handshake that fails by a callback that ends the connection leaves no error behind",
+      leavingNothing(() => {
+        using contexts = new Contexts(version);
+        using pair = contexts.link();
+        contexts.server.setClientHelloCallback((connection) => (connection.dispose(), "refuse"));
+        assertInstanceOf(thrownBy(() => pair.half()), ReleasedError);
+      }),
+    );
+
+    it(
       "new, get: the context's cache can be changed",
       leavingNothing(() => {
         using contexts = new Contexts(version, { numTickets: 1 });
