@@ -1,5 +1,6 @@
 // Lets one process at a time do something, and the others wait for it.
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -26,7 +27,7 @@ export async function withLock(file, work) {
   }
   const interrupt = (signal) => {
     rmSync(file, { force: true });
-    process.kill(process.pid, signal);
+    process.exit(128 + constants.signals[signal]);
   };
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, interrupt);
   try {
