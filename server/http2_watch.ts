@@ -132,6 +132,11 @@ export class Http2Watch implements SocketObserver {
     this.#watched.closed();
   }
 
+  /** More requests wait than a client can have open. */
+  crowd(): void {
+    this.#flood("one request after the other and reset those that its handlers are busy with");
+  }
+
   #readPreface(bytes: Uint8Array): Uint8Array {
     const length = Math.min(preface.length - this.#preface, bytes.length);
     const expected = preface.subarray(this.#preface, this.#preface + length);
@@ -220,8 +225,8 @@ export class Http2Watch implements SocketObserver {
     if (!payload) return;
     if (type === frameType.windowUpdate) {
       const stream = this.#streams.get(id);
-      if (id === 0) this.#room += u32(payload, 0);
-      else if (stream) stream.room += u32(payload, 0);
+      if (id === 0) this.#room += windowIn(payload);
+      else if (stream) stream.room += windowIn(payload);
     } else {
       const { value } = settingIn(payload, initialWindowId);
       if (value === undefined) return;
@@ -273,8 +278,8 @@ export class Http2Watch implements SocketObserver {
     if (!payload) return;
     if (type === frameType.windowUpdate) {
       const stream = this.#streams.get(id);
-      if (id === 0) this.#window += u32(payload, 0);
-      else if (stream) stream.window += u32(payload, 0);
+      if (id === 0) this.#window += windowIn(payload);
+      else if (stream) stream.window += windowIn(payload);
       return;
     }
     const { value } = settingIn(payload, initialWindowId);
@@ -334,6 +339,11 @@ export class Http2Watch implements SocketObserver {
     this.#parts.counts.http2Floods++;
     this.#watched.cut(new Error(`The client sent ${what}`));
   }
+}
+
+/** By how much a WINDOW_UPDATE has a window grow. Its first bit means nothing (RFC 9113, section 6.9). */
+function windowIn(payload: Uint8Array): number {
+  return u32(payload, 0) & 0x7fffffff;
 }
 
 /** The last value of a setting in the payload of a SETTINGS frame, and where it stands. */
