@@ -1,4 +1,5 @@
 import { isPromise } from "../cache/maybe_promise.ts";
+import type { AnswerRoom } from "./answer_room.ts";
 import type { FetchHandler, ServeInfo } from "./fetch_handler.ts";
 import type { HttpServerParts } from "./http_server.ts";
 import type { TlsSocket } from "./tls_socket.ts";
@@ -11,10 +12,9 @@ export function answerOf(
   socket: TlsSocket,
 ): ReturnType<FetchHandler> {
   const room = parts.rooms.get(socket);
-  if (!room?.isFull) return answerNow(parts, request, info, socket);
+  if (!room?.isFull) return answerNow(parts, request, info, socket, room);
   return room.wait().then(() => {
-    // Nobody is there any more to take an answer.
-    if (socket.isClosed) return new Response(null, { status: 503 });
+    if (room.isClosed) return new Response(null, { status: 503 });
     return answerOf(parts, request, info, socket);
   });
 }
@@ -24,14 +24,20 @@ function answerNow(
   request: Request,
   info: ServeInfo,
   socket: TlsSocket,
+  room: AnswerRoom | undefined,
 ): ReturnType<FetchHandler> {
   const { handler, prepare, counts, farewell, websocket } = parts;
   const isHttp2 = info.tls.alpnProtocol === "h2";
   if (isHttp2) farewell.ready.add(socket);
   counts.requests++;
   counts.activeRequests++;
-  const finish = (answer: unknown): Response | undefined => {
+  room?.enter();
+  const leave = () => {
     counts.activeRequests--;
+    room?.leave();
+  };
+  const finish = (answer: unknown): Response | undefined => {
+    leave();
     if (answer instanceof Response) {
       let prepared: Response;
       try {
@@ -48,7 +54,7 @@ function answerNow(
     return failureOf(parts, error, socket);
   };
   const failed = (error: unknown) => {
-    counts.activeRequests--;
+    leave();
     return failureOf(parts, error, socket);
   };
   let answer: ReturnType<FetchHandler>;

@@ -1,6 +1,11 @@
 let response: symbol | undefined;
 let fastBody: symbol | undefined;
 
+interface InnerBody {
+  readonly length?: number | null;
+  readonly source?: unknown;
+}
+
 /**
  * How long the body of a Response is, in bytes, as far as that is known without reading it: 0 for a stream. Deno tells
  * nobody, so this looks at what it has inside, and does without where that is not there.
@@ -15,6 +20,7 @@ export function bodyLength(answer: Response): number {
   }
   const text = fastBody && inside[fastBody];
   if (typeof text === "string") return text.length;
-  const { body } = (response && inside[response] || {}) as { body?: { length?: number | null } | null };
-  return body?.length ?? 0;
+  const { body } = (response && inside[response] || {}) as { body?: InnerBody | null };
+  // Of text it does not say how long it is.
+  return body?.length ?? (typeof body?.source === "string" ? body.source.length : 0);
 }

@@ -12,6 +12,12 @@ interface Progress {
   latest?: { request: IncomingMessage; response: ServerResponse };
 }
 
+/** How many requests a client may have under way: Node begins with each that comes, whether those before are answered or not. */
+export interface Pipeline {
+  readonly most: number;
+  overflow(stream: TlsDuplex): void;
+}
+
 /** As Node has it, for a request that crosses with the end. */
 const keepAliveBuffer = 1000;
 
@@ -27,6 +33,7 @@ const requestTimedOut = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r
  */
 export class Http1Connections {
   readonly #server: ConnectionEmitter;
+  readonly #pipeline: Pipeline | undefined;
   readonly #connections = new Map<TlsDuplex, Progress>();
   readonly #events = new Set<string>();
   #headers: Deadlines<TlsDuplex> | undefined;
@@ -35,8 +42,9 @@ export class Http1Connections {
   #leaving: Deadlines<TlsDuplex> | undefined;
   #isFinishing = false;
 
-  constructor(server: ConnectionEmitter) {
+  constructor(server: ConnectionEmitter, pipeline: Pipeline | undefined) {
     this.#server = server;
+    this.#pipeline = pipeline;
   }
 
   /** Begins with a connection. */
@@ -83,6 +91,11 @@ export class Http1Connections {
   #requested(stream: TlsDuplex, request: IncomingMessage, response: ServerResponse): void {
     const progress = this.#connections.get(stream);
     if (!progress) return;
+    if (this.#pipeline && progress.underWay >= this.#pipeline.most) {
+      this.#forget(stream);
+      this.#pipeline.overflow(stream);
+      return;
+    }
     progress.underWay++;
     progress.latest = { request, response };
     this.#headers?.delete(stream);

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Http1Connections } from "./http1_connections.ts";
+import { Http1Connections, type Pipeline } from "./http1_connections.ts";
 import type { TlsDuplex } from "./tls_duplex.ts";
 
 /** The part of node:http's and node:http2's servers that connections are handed to. */
@@ -45,10 +45,13 @@ export function httpConnections(server: ConnectionEmitter): (stream: TlsDuplex) 
 }
 
 /** Hands connections to a server, and ends those of HTTP/1.1. For serve(). */
-export function handOver(server: ConnectionEmitter): { take(stream: TlsDuplex): void; finish(): void } {
+export function handOver(
+  server: ConnectionEmitter,
+  pipeline?: Pipeline,
+): { take(stream: TlsDuplex): void; finish(): void } {
   // Deno ends the connections of a server that does not listen after one response.
   Object.defineProperty(server, "listening", { value: true, configurable: true });
-  const http1 = new Http1Connections(server);
+  const http1 = new Http1Connections(server, pipeline);
   const take = (stream: TlsDuplex) => {
     if (stream.alpnProtocol !== "h2") {
       http1.watch(stream);

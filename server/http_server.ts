@@ -25,7 +25,7 @@ export interface HttpServerParts {
   readonly headerTimeout: number;
   /** For how long it may take for the next part of a request's body, in milliseconds; 0 for ever. */
   readonly requestTimeout: number;
-  /** How many requests may be open at once on an HTTP/2 connection. */
+  /** How many requests may be open at once on a connection. */
   readonly maxConcurrentStreams: number;
   /** How many bytes may wait for one client. */
   readonly maxBufferedBytes: number;
@@ -62,7 +62,7 @@ export interface RequestCounts {
   requestTimeouts: number;
   /** Connections whose client spoke another protocol than was negotiated. */
   protocolMismatches: number;
-  /** HTTP/2 connections whose client had more than `maxConcurrentStreams` requests open. */
+  /** Connections whose client had more than `maxConcurrentStreams` requests open. */
   streamOverflows: number;
   /** HTTP/2 connections whose client sent one frame that asks for nothing after the other: resets, pings, settings. */
   http2Floods: number;

@@ -49,7 +49,8 @@ export class HttpWatch {
       const watch = isHttp2 ? new Http2Watch(watched, this.#parts) : new Http1Watch(watched);
       if (watch instanceof Http2Watch) {
         watched.isHeldBack = () => watch.isHeldBack;
-        this.#parts.rooms.set(socket, new AnswerRoom(this.#parts.maxBufferedBytes));
+        const { maxBufferedBytes: bytes, maxConcurrentStreams: requests } = this.#parts;
+        this.#parts.rooms.set(socket, new AnswerRoom({ bytes, requests, onCrowd: () => watch.crowd() }));
       }
       observe(socket, watch);
       watched.awaitHead(true);

@@ -54,6 +54,8 @@ export const makeNodeHttp = async (
     request: IncomingMessage | Http2ServerRequest,
     response: ServerResponse | Http2ServerResponse,
   ): void {
+    // Those that came in one piece with one too many.
+    if (request.socket.destroyed) return;
     const { tls } = request.socket as unknown as TlsDuplex;
     if (!settleTarget(request, () => authorityOf(tls, infos.get(tls)!.tls.serverName))) {
       (response as ServerResponse).writeHead(400, { "content-length": 0 }).end();
@@ -69,12 +71,22 @@ export const makeNodeHttp = async (
       else endWithFailure(response);
     });
   }
+  function overflow(stream: TlsDuplex): void {
+    parts.counts.streamOverflows++;
+    const error = new Error(`The client has more than ${parts.maxConcurrentStreams} requests of HTTP/1.1 open`);
+    parts.onError(error, { kind: "connection", socket: stream.tls });
+    stream.destroy(error);
+  }
   const http1 = createHttp1(
     // The limits are those of the TLS connection.
     { headersTimeout: 0, requestTimeout: 0, keepAliveTimeout: 0 },
     answer,
   );
-  const http2 = createHttp2({ settings: { maxConcurrentStreams: parts.maxConcurrentStreams } }, answer);
+  const http2 = createHttp2({
+    settings: { maxConcurrentStreams: parts.maxConcurrentStreams },
+    // Rooms bound what waits. By itself Node refuses requests beyond 10 MB of it, instead of having them wait.
+    maxSessionMemory: 0xffffffff,
+  }, answer);
   const sessions = new Set<{ close(): void }>();
   http2.on("session", (session) => {
     sessions.add(session);
@@ -82,7 +94,8 @@ export const makeNodeHttp = async (
     // What goes wrong on a connection is told by the connection.
     session.on("error", () => {});
   });
-  const [connections1, connections2] = [handOver(http1), handOver(http2)];
+  const pipeline = { most: parts.maxConcurrentStreams, overflow };
+  const [connections1, connections2] = [handOver(http1, pipeline), handOver(http2)];
   const onConnection = streamConnections((stream) => {
     infos.set(stream.tls, new ServeInfo(stream.tls, factsOf(stream)));
     (stream.alpnProtocol === "h2" ? connections2 : connections1).take(stream);

@@ -27,8 +27,9 @@ export interface ServeOptions extends TlsServerOptions {
    */
   requestTimeout?: number;
   /**
-   * How many requests a client may have open at once on an HTTP/2 connection; by default 100. Deno has at most 200. A
-   * connection with more is closed.
+   * How many requests a client may have open at once on a connection, over HTTP/1.1 one behind the other; by default 100.
+   * Deno has at most 200. A connection with more is closed. Over HTTP/2, requests that the client has reset count as long
+   * as their handlers have not answered: those beyond wait.
    */
   maxConcurrentStreams?: number;
   /** Bun's handlers of WebSockets, as Bun.serve has them. On Bun only. */

@@ -5,7 +5,7 @@ import { preface, settings } from "./http2_frames.ts";
 import type { FetchHandler, ServeOptions, TlsSocket } from "../mod.ts";
 import { curl } from "./curl_support.ts";
 import { Served } from "./serve_support.ts";
-import { until, within } from "./server_support.ts";
+import { thisRuntime, until, within } from "./server_support.ts";
 import { Client, leavingNothingLater, Recording } from "./socket_support.ts";
 import { bytes } from "./support.ts";
 
@@ -187,6 +187,42 @@ describe("headerTimeout", () => {
       await within(frames.recording.closed, "the connection to close");
       assertEquals([server.server.stats().headerTimeouts, server.server.stats().requests], [1, 1]);
     }),
+  );
+});
+
+describe("Requests of HTTP/1.1 one behind the other", () => {
+  const get = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+  it(
+    "begin with no more handlers than there may be requests open, however many come in one piece",
+    leavingNothingLater(async () => {
+      const { promise: never, resolve } = Promise.withResolvers<void>();
+      const handler: FetchHandler = () => never.then(() => new Response("late"));
+      await visit(handler, { maxConcurrentStreams: 20 }, async (socket, recording, { server, errors }) => {
+        for (let n = 0; n < 10; n++) socket.write(bytes(get.repeat(1000)));
+        await until(() => server.stats().activeRequests > 0, "a request");
+        // Node begins with each that comes. Deno and Bun begin with the next when one is answered.
+        if (thisRuntime === "node") await within(recording.closed, "the client to be thrown out");
+        else await setTimeout(200);
+        assert(server.stats().activeRequests <= 20, `${server.stats().activeRequests} requests`);
+        const overflows = thisRuntime === "node" ? 1 : 0;
+        assertEquals([server.stats().streamOverflows, errors.length], [overflows, overflows], String(errors));
+        resolve();
+      });
+    }),
+  );
+
+  it(
+    "are all answered where they are not too many",
+    leavingNothingLater(() =>
+      visit(() => new Response("ok"), {}, async (socket, recording, { server }) => {
+        for (let round = 1; round <= 5; round++) {
+          socket.write(bytes(get.repeat(100)));
+          await until(() => recording.text.match(/ 200 OK/g)?.length === round * 100, "the answers");
+        }
+        assertEquals(server.stats().streamOverflows, 0);
+      })
+    ),
   );
 });
 

@@ -127,7 +127,7 @@ describe("serve() over HTTP/2", () => {
   );
 
   it(
-    "runs at most 200 handlers for 20,000 requests that come before the client knows how many it may have open",
+    "runs at most 100 handlers for 20,000 requests that come before the client knows how many it may have open",
     leavingNothingLater(async () => {
       const { promise: never, resolve } = Promise.withResolvers<void>();
       await using server = await Served.start(() => never.then(() => new Response("late")));
@@ -136,7 +136,7 @@ describe("serve() over HTTP/2", () => {
       attacker.send(preface, settings());
       attacker.send(...many(20_000, (n) => request(2 * n + 1)));
       await within(attacker.recording.closed, "the client to be thrown out");
-      assert(server.server.stats().requests <= 200, `${server.server.stats().requests} requests`);
+      assert(server.server.stats().requests <= 100, `${server.server.stats().requests} requests`);
       assertEquals(server.server.stats().streamOverflows, 1);
       resolve();
     }),
@@ -168,25 +168,119 @@ describe("serve() over HTTP/2", () => {
     }),
   );
 
+  const megabyte: Record<string, () => Response> = {
+    "bytes": () => new Response(new Uint8Array(1024 * 1024)),
+    "text": () => new Response("x".repeat(1024 * 1024)),
+    "JSON": () => Response.json("x".repeat(1024 * 1024 - 2)),
+  };
+  for (const [what, make] of Object.entries(megabyte)) {
+    it(
+      `goes on with the requests that had to wait when there is room, where the answers are of ${what}`,
+      leavingNothingLater(async () => {
+        let made = 0;
+        await using server = await Served.start(() => {
+          made++;
+          return make();
+        }, { maxBufferedBytes: 2 * 1024 * 1024 });
+        using client = new Client(h2);
+        const reader = await FrameClient.connect(client, server.port);
+        await reader.start({ 4: 0 });
+        reader.send(...many(20, (n) => request(2 * n + 1)));
+        await until(() => made >= 3, "the first answers");
+        assertLess(made, 8);
+        reader.send(windowUpdate(0, 64 * 1024 * 1024), ...many(20, (n) => windowUpdate(2 * n + 1, 2 * 1024 * 1024)));
+        await reader.recording.bytes(20 * 1024 * 1024);
+        assertEquals(made, 20);
+        reader.socket.end();
+        await within(reader.recording.closed, "the connection to close");
+      }),
+    );
+  }
+
   it(
-    "goes on with the requests that had to wait when there is room",
+    "has small requests wait too, and begins with all of them when there is room",
     leavingNothingLater(async () => {
-      let made = 0;
-      await using server = await Served.start(() => {
-        made++;
-        return new Response(new Uint8Array(1024 * 1024));
-      }, { maxBufferedBytes: 2 * 1024 * 1024 });
+      const { promise: never, resolve } = Promise.withResolvers<void>();
+      const large = "x".repeat(12 * 1024 * 1024);
+      await using server = await Served.start(async ({ url }) => {
+        if (url.endsWith("/large")) return new Response(large);
+        if (url.endsWith("/late")) await never;
+        return new Response("ok");
+      });
       using client = new Client(h2);
       const reader = await FrameClient.connect(client, server.port);
-      await reader.start({ 4: 0 });
-      reader.send(...many(20, (n) => request(2 * n + 1)));
-      await until(() => made >= 3, "the first answers");
-      assertLess(made, 8);
-      reader.send(windowUpdate(0, 64 * 1024 * 1024), ...many(20, (n) => windowUpdate(2 * n + 1, 2 * 1024 * 1024)));
-      await reader.recording.bytes(20 * 1024 * 1024);
-      assertEquals(made, 20);
+      // None of this is a mistake of the client's: no stream is to be reset.
+      const isReset = () => reader.frames.some(({ type }) => type === 3 || type === 7);
+      const isAnswered = (id: number) =>
+        reader.frames.some(({ type, stream, flags }) => stream === id && type < 2 && flags & 1);
+      await reader.start({ 4: 1024 });
+      reader.send(request(1, "GET", "/large"), request(3, "GET", "/large"));
+      await until(() => server.server.stats().requests === 2, "the large ones");
+      await setTimeout(100);
+      reader.send(request(5, "GET", "/late"), ...many(30, (n) => request(2 * n + 7)));
+      await setTimeout(100);
+      assertEquals(isReset(), false);
+      reader.send(reset(1), reset(3));
+      await until(
+        () => many(30, (n) => new Uint8Array([2 * n + 7])).every(([id]) => isAnswered(id!)),
+        "the small ones",
+      );
+      assertEquals([isReset(), server.server.stats().requests], [false, 33]);
+      resolve();
+      await until(() => isAnswered(5), "the late one");
       reader.socket.end();
       await within(reader.recording.closed, "the connection to close");
+    }),
+  );
+
+  it(
+    "counts the requests that a client has reset as long as their handlers are busy",
+    leavingNothingLater(async () => {
+      const { promise: never, resolve } = Promise.withResolvers<void>();
+      await using server = await Served.start(async ({ url }) => {
+        if (url.endsWith("/late")) await never;
+        return new Response("ok");
+      }, { maxConcurrentStreams: 10 });
+      using client = new Client(h2);
+      const attacker = await FrameClient.connect(client, server.port);
+      await attacker.start();
+      let most = 0;
+      for (let n = 0; n < 40; n++) {
+        attacker.send(request(2 * n + 1, "GET", "/late"));
+        await setTimeout(5);
+        attacker.send(reset(2 * n + 1));
+        most = Math.max(most, server.server.stats().activeRequests);
+      }
+      assertEquals([most, attacker.isEnded], [10, false]);
+      resolve();
+      attacker.send(request(81));
+      await until(() => attacker.frames.some(({ stream, flags }) => stream === 81 && flags & 1), "an answer");
+      assertEquals(server.server.stats().activeRequests, 0);
+      attacker.socket.destroy();
+    }),
+  );
+
+  it(
+    "ends a client that holds an answer up, whatever stands in the reserved bit of its WINDOW_UPDATEs",
+    leavingNothingLater(async () => {
+      const { promise: never, resolve } = Promise.withResolvers<void>();
+      await using server = await Served.start(async ({ method }) => {
+        if (method === "POST") await never;
+        return new Response("x".repeat(1024 * 1024));
+      }, { idleTimeout: 400 });
+      using client = new Client(h2);
+      const attacker = await FrameClient.connect(client, server.port);
+      await attacker.start({ 4: 10 });
+      attacker.send(request(1), request(3, "POST", "/", 4));
+      await until(() => attacker.frames.some(({ type, stream }) => type === 0 && stream === 1), "the beginning");
+      attacker.send(windowUpdate(1, 0x80000001), windowUpdate(0, 0x80000001));
+      while (!attacker.isEnded) {
+        attacker.send(frame(0, 0, 3, new Uint8Array(1)));
+        await setTimeout(50);
+      }
+      assertEquals(server.server.stats().idleTimeouts, 1);
+      resolve();
+      attacker.socket.destroy();
     }),
   );
 
