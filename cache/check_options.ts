@@ -1,8 +1,13 @@
 import { readOptions } from "../ssl/options.ts";
 import { deletionReasons, sessionCacheKinds, type SessionCacheOptions } from "./session_cache_options.ts";
+import type { SessionStore } from "./session_store.ts";
 
 /** The options of a cache with the defaults filled in. Throws what is wrong with them. */
 export function checkedOptions(options: SessionCacheOptions) {
+  const { get, put } = (options ?? {}) as Partial<SessionStore>;
+  if (typeof get === "function" && typeof put === "function") {
+    throw new TypeError("Cannot make a session cache of a store alone: give { store }, and secrets where it is shared");
+  }
   const read = readOptions("new SessionCache()", sessionCacheKinds, options);
   const { store, secrets, unsealed, onStoreError, onEvent, deleteWhen = deletionReasons, durableTickets = false } =
     read;

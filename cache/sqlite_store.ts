@@ -84,7 +84,8 @@ export class SqliteStore implements SessionStore {
    *
    * @param path the file, or `:memory:`
    * @param options how long to wait, and how much to keep
-   * @throws {TypeError} for an option that is not known, or of another type; and {RangeError} for one out of range
+   * @throws {TypeError} without a path; for an option that is not known, or of another type; and {RangeError} for one out
+   *   of range
    * @throws {Error} if the file cannot be opened, written or understood; the message says why
    */
   constructor(path: string, options: SqliteStoreOptions = {}) {
@@ -93,6 +94,9 @@ export class SqliteStore implements SessionStore {
       kinds,
       options,
     );
+    if (typeof path !== "string" || path === "") {
+      throw new TypeError('Cannot open a session store without a path: give a file\'s, or ":memory:"');
+    }
     this.isShared = path !== ":memory:";
     this.#path = path;
     this.#busyTimeout = busyTimeout;

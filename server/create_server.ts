@@ -182,8 +182,12 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
    * Stops listening. Connections go on; `close` follows when the last has ended.
    *
    * @param callback called then; with an error if the server did not listen
+   * @throws {TypeError} for what is no function, such as the options that servers of `listen()` take
    */
-  close(callback?: (error?: Error) => void): this {
+  close(callback?: ((error?: Error) => void) | null): this {
+    if (callback != null && typeof callback !== "function") {
+      throw new TypeError("Cannot close with options: this server's connections go on until they end; give a function");
+    }
     const isRunning = this.#tls !== undefined && !this.#isClosing;
     const error = Object.assign(new Error("Cannot close: the server is not listening"), {
       code: "ERR_SERVER_NOT_RUNNING",

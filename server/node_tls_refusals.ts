@@ -1,5 +1,5 @@
+import { type OptionKind, refusal } from "../ssl/options.ts";
 import { codedError } from "./coded_error.ts";
-import type { OptionKind } from "../ssl/options.ts";
 
 const noEngines = "engines are not used: OpenSSL has given them up";
 const noSharedKeys = "pre-shared keys are not supported";
@@ -27,10 +27,13 @@ export const notInServers: Readonly<Record<string, string>> = {
 /** What is false or null is not asked for, and goes through; anything else is refused with the reason. */
 export function notHere(reasons: Readonly<Record<string, string>>): Record<string, OptionKind<never>> {
   return Object.fromEntries(
-    Object.entries(reasons).map(([option, reason]) => [option, (value: unknown, name: string, of: string) => {
-      if (value === null || value === false) return undefined;
-      throw new TypeError(`Cannot use the option ${name} with ${of}: ${reason}`);
-    }]),
+    Object.entries(reasons).map(([option, reason]) => [
+      option,
+      refusal((value, name, of) => {
+        if (value === null || value === false) return undefined;
+        throw new TypeError(`Cannot use the option ${name} with ${of}: ${reason}`);
+      }),
+    ]),
   );
 }
 

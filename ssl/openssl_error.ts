@@ -60,8 +60,9 @@ export class OpenSslError extends Error {
  */
 export function openSslError(action: string, otherwise = "there is no memory left for it"): OpenSslError {
   const errors = drain();
-  const reasons = errors.map(({ reason, data }) => data ? `${reason} (${data})` : reason);
-  return new OpenSslError(`${action}: ${reasons.join("; ") || otherwise}`, errors);
+  // Several of its parts may report the same.
+  const reasons = new Set(errors.map(({ reason, data }) => data ? `${reason} (${data})` : reason));
+  return new OpenSslError(`${action}: ${[...reasons].join("; ") || otherwise}`, errors);
 }
 
 function drain(): OpenSslErrorEntry[] {

@@ -50,12 +50,17 @@ export function integer(least: number, most: number, unit = "whole numbers"): Op
 /** A number above 0. */
 export const positive: OptionKind<number> = above0(Infinity, "numbers above 0");
 
+const longestTimer = 0x7fffffff;
+
 /** A time that a timer can wait. */
-export const milliseconds: OptionKind<number> = above0(0x7fffffff, "milliseconds above 0, up to 2147483647");
+export const milliseconds: OptionKind<number> = above0(longestTimer, `milliseconds above 0, up to ${longestTimer}`);
 
 /** The same, or 0 for no limit. */
-export const millisecondsOrNever: OptionKind<number> = (value, name, of) =>
-  value === 0 ? 0 : milliseconds(value, name, of);
+export const millisecondsOrNever: OptionKind<number> = either(
+  (value) => value === 0,
+  () => 0,
+  above0(longestTimer, `milliseconds up to ${longestTimer}, or 0 for no limit`),
+);
 
 /** A port that can be listened on; 0 for a free one. */
 export const port: OptionKind<number> = integer(0, 65_535);

@@ -14,8 +14,14 @@ export function alternativeTo(name: string, known: readonly string[]): string {
   if (nearest !== undefined && distance <= Math.max(2, name.length / 3)) {
     return `there is none of that name; did you mean ${nearest}?`;
   }
-  return `there is none of that name; there are ${known.join(", ")}${nearest ? `, and the nearest is ${nearest}` : ""}`;
+  if (known.length <= mostListed) return `there is none of that name; there are ${known.join(", ")}`;
+  return `there is none of that name among the ${known.length} that there are${
+    nearest === undefined ? "" : `; the nearest is ${nearest}`
+  }`;
 }
+
+/** So many names can be read in a line. */
+const mostListed = 16;
 
 interface Elsewhere {
   readonly names: readonly string[];

@@ -44,7 +44,7 @@ export function readOptions<Options extends object>(
     if (value === undefined) continue;
     if (!Object.hasOwn(kinds, name)) {
       throw new TypeError(
-        `Cannot use the option ${within}${name} with ${of}: ${alternativeTo(name, Object.keys(kinds))}`,
+        `Cannot use the option ${within}${name} with ${of}: ${alternativeTo(name, namesIn(kinds))}`,
       );
     }
     const used = kinds[name as keyof Options](value, within + name, of);
@@ -69,6 +69,19 @@ function refuseHidden(of: string, kinds: object, options: object, within: string
       );
     }
   }
+}
+
+const refusals = new WeakSet<OptionKind<never>>();
+
+/** A kind that is known only to be refused with a reason: it is never proposed in the place of another. */
+export function refusal(kind: OptionKind<never>): OptionKind<never> {
+  refusals.add(kind);
+  return kind;
+}
+
+/** The names that there are, but for those that are only refused. */
+function namesIn(kinds: object): string[] {
+  return Object.entries(kinds).flatMap(([name, kind]) => refusals.has(kind) ? [] : name);
 }
 
 /** Several objects that `readOptions` answered in one: of an option that is in two of them, the later one counts. */

@@ -17,6 +17,7 @@ import {
   serve,
   SessionCache,
   SessionCacheMode,
+  SqliteStore,
   SslContext,
   type SslContextOptions,
   SslOption,
@@ -276,6 +277,35 @@ describe("numTickets", () => {
   });
 });
 
+describe("what is given in the place of something else", () => {
+  it("an option that is only refused is not proposed", () => {
+    for (const name of ["enableTracing", "highWaterMork", "ticketKey", "dhparams"]) {
+      const error = assertThrows(() => createServer({ ...pem, [name]: 1 } as object), TypeError, name);
+      for (const refused of ["enableTrace", "highWaterMark", "ticketKeys", "dhparam"]) {
+        assertEquals(new RegExp(`\\b${refused}\\b`).test(error.message.replace(name, "")), false, error.message);
+      }
+    }
+  });
+
+  it("a store alone, no path, and options for a callback are refused with what to give", () => {
+    assertThrows(() => new SessionCache(new MemoryStore() as never), TypeError, "give { store }");
+    for (const path of [undefined, "", 5]) {
+      assertThrows(() => new SqliteStore(path as never), TypeError, "without a path");
+    }
+    assertThrows(() => createServer(pem).close({ grace: 0 } as never), TypeError, "give a function");
+  });
+
+  it("a time that may be 0 says so", () => {
+    for (const idleTimeout of ["10s", -1, 2 ** 31]) {
+      assertThrows(
+        () => createServer({ ...pem, idleTimeout } as object),
+        Error,
+        "milliseconds up to 2147483647, or 0 for no limit",
+      );
+    }
+  });
+});
+
 describe("values that libssl takes for something else", () => {
   it("a sessionTimeout of 0 is refused, for libssl would take its default", () => {
     assertThrows(
@@ -365,6 +395,8 @@ describe("the names of other servers' options", () => {
   });
   add("createServer()", (options) => createServer({ ...pem, ...options }), {
     requestCret: "did you mean requestCert?",
+    // Too many names to be read.
+    somethingElse: "there is none of that name among the ",
   });
   add("new RedisStore()", (options) => new RedisStore({ url: "redis://localhost", ...options }), {
     path: "there are url, sendCommand, prefix, timeout, onError",
