@@ -7,8 +7,7 @@ import { chmodSync, cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
-import { pathToFileURL } from "node:url";
-import { findRuntime, installed, root } from "./runtimes.mjs";
+import { findRuntime, installed, isProgram, root } from "./runtimes.mjs";
 import { setUpOrExit } from "./setup.mjs";
 
 const program = "bin/openssl_sessions.js";
@@ -75,7 +74,7 @@ function run(command, parameters, cwd) {
   );
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (isProgram(import.meta.url)) {
   try {
     console.log((await pack(process.argv[2])).tarball);
   } catch (error) {

@@ -1,9 +1,9 @@
 // Finds the runtimes that npm installed, by their packages for this platform (see CONTRIBUTING.md).
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 
 /** The repository. */
 export const root = fileURLToPath(new URL("..", import.meta.url));
@@ -82,7 +82,14 @@ export function runtimeVariables() {
   return variables;
 }
 
+/** Whether the file of this URL is the program, also where a link leads to it. */
+export function isProgram(url) {
+  const [, program] = process.argv;
+  return program !== undefined && existsSync(program) &&
+    realpathSync(program) === realpathSync(fileURLToPath(url));
+}
+
 // `node tasks/runtimes.mjs deno` prints where it is, for scripts.
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (isProgram(import.meta.url)) {
   for (const name of process.argv.slice(2)) console.log(findRuntime(name).path);
 }

@@ -20,9 +20,8 @@ import {
 } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import process from "node:process";
-import { pathToFileURL } from "node:url";
 import { withLock } from "./lock.mjs";
-import { installed, root } from "./runtimes.mjs";
+import { installed, isProgram, root } from "./runtimes.mjs";
 
 const folder = join(root, "tasks");
 const lists = ["package.json", "package-lock.json"];
@@ -184,6 +183,6 @@ export async function setUpOrExit() {
   }
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+if (isProgram(import.meta.url)) {
   await setUpOrExit();
 }

@@ -1,7 +1,16 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -54,10 +63,10 @@ class Clone implements AsyncDisposable {
     return this.#folder.file(name);
   }
 
-  setUp(): Program {
+  setUp(folder: string = this.file(".")): Program {
     const { command, args } = ownRuntime();
     const env = { npm_config_cache: this.file("cache"), npm_config_registry: this.#url, npm_config_fetch_retries: "0" };
-    return new Program(command, [...args, this.file("tasks/setup.mjs")], { cwd: this.file("."), env });
+    return new Program(command, [...args, join(folder, "tasks/setup.mjs")], { cwd: this.file("."), env });
   }
 
   /** What the task has put beside its files. */
@@ -91,6 +100,13 @@ describe("setup.mjs", () => {
     assertEquals(existsSync(clone.file("node_modules/another")), false);
     if (process.platform !== "win32") assertEquals(readlinkSync(clone.file("node_modules")), "tasks/node_modules");
     assertEquals(await output(clone.setUp()), { code: 0, stdout: "", stderr: "" });
+  });
+
+  it("installs where a link leads to the clone", async () => {
+    await using clone = await Clone.make();
+    symlinkSync(clone.file("."), clone.file("link"), "junction");
+    assertEquals((await output(clone.setUp(clone.file("link")))).code, 0);
+    clone.assertIsSetUp();
   });
 
   it("ends npm where it is ended itself, and leaves the packages that were there", async () => {
