@@ -103,7 +103,7 @@ export interface ServerCertificates extends SslContextOptions {
 export const certificatesKinds: OptionKinds<ServerCertificates> = {
   ...contextKinds,
   certificates: list(object(certificateKinds)),
-  watch: either((value) => typeof value === "boolean", flag, milliseconds),
+  watch: either((value) => typeof value === "number", milliseconds, flag),
   keylogFile: either((value) => value === true, flag as OptionKind<true>, text),
 };
 

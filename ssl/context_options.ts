@@ -1,6 +1,6 @@
 import type { KeylogCallback } from "./callback_types.ts";
 import { anyText, bytes, callback, either, file, flag, integer, list, object, oneOf, text } from "./option_kinds.ts";
-import type { OptionKinds } from "./options.ts";
+import type { OptionKind, OptionKinds } from "./options.ts";
 import type { ProtocolVersion } from "./protocol.ts";
 
 /** Whether the other side must show a certificate that can be verified: not asked, asked, or required. */
@@ -41,7 +41,11 @@ export interface SslContextOptions extends CertificateOptions {
   minVersion?: ProtocolVersion;
   /** The newest protocol to speak; by default the newest there is. */
   maxVersion?: ProtocolVersion;
-  /** The ciphers up to TLS 1.2: `ECDHE+AESGCM`. @see SSL_CTX_set_cipher_list(3) */
+  /**
+   * The ciphers up to TLS 1.2: `ECDHE+AESGCM`. Those of TLS 1.3 stay as they are: they have an option of their own.
+   *
+   * @see SSL_CTX_set_cipher_list(3)
+   */
   cipherList?: string;
   /** The cipher suites of TLS 1.3: `TLS_AES_128_GCM_SHA256`. @see SSL_CTX_set_ciphersuites(3) */
   cipherSuites?: string;
@@ -107,6 +111,21 @@ export interface SslContextOptions extends CertificateOptions {
  */
 export const mostTickets = 64;
 
+/**
+ * The names of ciphers. OpenSSL passes over those that belong into the other list: a server would speak what its operator
+ * thinks to have left out.
+ */
+function ciphers(belongs: (name: string) => boolean, other: string, versions: string): OptionKind<string> {
+  return (value, name, of) => {
+    const names = text(value, name, of)!;
+    const stray = names.split(/[:, ;]/).find((cipher) => cipher !== "" && !belongs(cipher));
+    if (stray === undefined) return names;
+    throw new RangeError(
+      `Cannot use the option ${name} with ${of}: ciphers of ${versions}, such as ${stray}, go into ${other}`,
+    );
+  };
+}
+
 /** The kinds of a certificate's options. */
 export const certificateKinds: OptionKinds<CertificateOptions> = {
   // Text that is no PEM, be it empty, is for whoever reads it to refuse.
@@ -125,8 +144,8 @@ export const contextKinds: OptionKinds<SslContextOptions> = {
   moreCertificates: list(object(certificateKinds)),
   minVersion: oneOf("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
   maxVersion: oneOf("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"),
-  cipherList: text,
-  cipherSuites: text,
+  cipherList: ciphers((name) => !/^[!+-]?TLS_/.test(name) || name.includes("_WITH_"), "cipherSuites", "TLS 1.3"),
+  cipherSuites: ciphers((name) => /^!?TLS_/.test(name), "cipherList", "TLS 1.2 and before"),
   honorCipherOrder: flag,
   groups: text,
   signatureAlgorithms: text,

@@ -21,6 +21,7 @@ export interface Credentials {
  * @param names what it is good for, host names and IP addresses, the first one its subject; by default `localhost`,
  *   `127.0.0.1` and `::1`
  * @returns certificate and private key as PEM text
+ * @throws {TypeError} for what is no array of host names and IP addresses
  *
  * @example
  * ```ts
@@ -30,6 +31,7 @@ export interface Credentials {
  * ```
  */
 export function selfSigned(names: readonly string[] = ["localhost", "127.0.0.1", "::1"]): Credentials {
+  if (!Array.isArray(names)) throw new TypeError('Cannot make a certificate: give names in an array, as ["localhost"]');
   const { crypto } = library();
   const normal = names.map((name) => typeof name === "string" ? normalPattern(name) : undefined);
   const wrong = names.find((_, index) => normal[index] === undefined);

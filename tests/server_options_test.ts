@@ -295,6 +295,39 @@ describe("what is given in the place of something else", () => {
     assertThrows(() => createServer(pem).close({ grace: 0 } as never), TypeError, "give a function");
   });
 
+  it("ciphers of the other list, which OpenSSL would pass over, are refused", async () => {
+    const stray = {
+      cipherList: "ECDHE+AESGCM:TLS_AES_128_GCM_SHA256",
+      cipherSuites: "TLS_AES_128_GCM_SHA256:ECDHE+AESGCM",
+    };
+    const { cipherList, cipherSuites } = stray;
+    const [list, suites] = [
+      "such as TLS_AES_128_GCM_SHA256, go into cipherSuites",
+      "such as ECDHE+AESGCM, go into cipherList",
+    ];
+    await assertRejects(async () => await listen({ ...here, cipherList }, echo), RangeError, list);
+    await assertRejects(async () => await serve({ ...here, cipherSuites }, () => new Response()), RangeError, suites);
+    for (const [options, message] of [[{ cipherList }, list], [{ cipherSuites }, suites]] as const) {
+      assertThrows(() => SslContext.server(options), RangeError, message);
+      assertThrows(() => SslContext.client(options), RangeError, message);
+      assertThrows(() => createServer({ ...pem, ...options }), RangeError, message);
+    }
+    for (
+      const list of ["TLS_AES_128_GCM_SHA256", "ALL:-TLS_CHACHA20_POLY1305_SHA256", "ALL, !TLS_AES_128_CCM_SHA256"]
+    ) {
+      assertThrows(() => SslContext.server({ cipherList: list }), RangeError, "go into cipherSuites");
+    }
+    // What OpenSSL knows by two names, and what it takes in a list beside names.
+    for (const list of ["ECDHE-RSA-AES128-GCM-SHA256:!aNULL:@STRENGTH", "DEFAULT@SECLEVEL=1", "ALL;!eNULL -PSK,+RSA"]) {
+      SslContext.server({ cipherList: list }).dispose();
+    }
+    SslContext.server({ cipherSuites: "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256" }).dispose();
+  });
+
+  it("a name that stands for itself is no list of names", () => {
+    assertThrows(() => selfSigned("localhost" as never), TypeError, "give names in an array");
+  });
+
   it("a time that may be 0 says so", () => {
     for (const idleTimeout of ["10s", -1, 2 ** 31]) {
       assertThrows(
