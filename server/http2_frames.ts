@@ -32,8 +32,8 @@ export interface FrameEvents {
 
 const headLength = 9;
 
-/** A longer payload is let go. */
-const mostPayload = 1024;
+/** A longer payload is let go, in bytes. */
+export const mostPayload = 1024;
 
 /** Tells the frames of one direction of an HTTP/2 connection, and looks at nothing but their heads. */
 export class FrameReader {

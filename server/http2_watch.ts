@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type Frame, frameFlag, FrameReader, frameType, u32 } from "./http2_frames.ts";
+import { type Frame, frameFlag, FrameReader, frameType, mostPayload, u32 } from "./http2_frames.ts";
 import type { HttpServerParts } from "./http_server.ts";
 import type { Watched } from "./http_watch.ts";
 import { isBlocked, type SocketObserver, touch, writeTls } from "./tls_socket.ts";
@@ -180,6 +180,8 @@ export class Http2Watch implements SocketObserver {
         return;
       case frameType.settings:
       case frameType.ping:
+        // Nothing would be known of what is in it.
+        if (length > mostPayload) return this.#flood(`more than ${mostPayload} bytes of settings at once`);
         if (!(flags & frameFlag.ack)) return this.#spend(1 + (type === frameType.ping ? 0 : Math.floor(length / 6)));
         if (type === frameType.settings) this.#isAcknowledged = true;
         if (this.#unacknowledged > 0) this.#unacknowledged--;

@@ -37,11 +37,12 @@ export interface Server {
    * @throws {TypeError} if the server was given a `context`; for an option that is not known, or of another type
    * @throws {Error} if the server is closed, or closes before the new certificates are there
    */
-  reload(changes?: ServerCertificates): Promise<void>;
+  reload(changes?: Omit<ServerCertificates, "watch">): Promise<void>;
   /**
    * Stops listening at once, and ends the connections: when they have done what is under way, or `grace` milliseconds
    * are over. Those of HTTP/1.1 that are idle are closed a second later, as a request may be on its way. Each gets
-   * close_notify. Those whose other side does not say goodbye as well are closed a second later.
+   * close_notify. Those whose other side does not say goodbye as well are closed a second later. Called again, it can
+   * shorten the time: `close({ grace: 0 })`.
    *
    * @returns a Promise that is kept when all is closed
    */
@@ -65,6 +66,7 @@ export interface ServerKind {
   end?(): Promise<void>;
 }
 
+const { watch: _watch, ...reloadKinds } = certificatesKinds;
 const closeKinds: OptionKinds<{ grace?: number }> = { grace: number(0, Infinity, "milliseconds") };
 
 /** Makes a server of options that were read, and has it listen. For listen() and serve(). */
@@ -100,16 +102,21 @@ export async function startServer(options: Readonly<TlsServerOptions>, kind: Ser
   }
 
   let closing: Promise<void> | undefined;
+  /** Until when what is under way is waited for. */
+  let ends = 0;
+  let isPatient = false;
   async function close(grace: number): Promise<void> {
     signal?.removeEventListener("abort", abort);
     watching?.close();
     const freed = tls.stopListening();
     if (grace > 0) {
-      const began = performance.now();
+      ends = performance.now() + grace;
       kind.leave?.();
       if (kind.isReady) await tls.ready(kind.isReady, grace);
       kind.finish?.();
-      await tls.empty(Math.max(0, grace - (performance.now() - began)));
+      isPatient = true;
+      while (tls.connections > 0 && performance.now() < ends) await tls.empty(ends - performance.now());
+      isPatient = false;
     }
     await tls.end();
     await freed;
@@ -117,8 +124,12 @@ export async function startServer(options: Readonly<TlsServerOptions>, kind: Ser
     await contexts?.dispose();
   }
   const closeOnce = (options?: { grace?: number }) => {
-    const { grace = kind.grace } = readOptions("close()", closeKinds, options);
-    return closing ??= close(grace);
+    const { grace } = readOptions("close()", closeKinds, options);
+    if (closing && grace !== undefined) {
+      ends = Math.min(ends, performance.now() + grace);
+      if (isPatient) tls.stopWaiting();
+    }
+    return closing ??= close(grace ?? kind.grace);
   };
   const abort = () => void closeOnce();
   signal?.addEventListener("abort", abort, { once: true });
@@ -137,7 +148,7 @@ export async function startServer(options: Readonly<TlsServerOptions>, kind: Ser
     async reload(changes) {
       if (!contexts) throw new TypeError("Cannot reload certificates: the server was given a context of its own");
       if (closing) throw new Error("Cannot reload certificates: the server is closed");
-      await contexts.reload(readOptions("reload()", certificatesKinds, changes));
+      await contexts.reload(readOptions("reload()", reloadKinds, changes));
     },
     close: closeOnce,
     [Symbol.asyncDispose]: () => closeOnce(),

@@ -166,16 +166,21 @@ export class TlsServer {
     }
   }
 
-  /** Kept when no connection is left, or this many milliseconds are over. */
+  /** Kept when no connection is left, or this many milliseconds are over, or 25 days. */
   async empty(milliseconds: number): Promise<void> {
     if (this.#sockets.size === 0) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
-      if (milliseconds < Infinity) timer = setTimeout(resolve, milliseconds);
+      if (milliseconds < Infinity) timer = setTimeout(resolve, Math.min(milliseconds, 0x7fffffff));
     });
     this.#onEmpty = undefined;
     clearTimeout(timer);
+  }
+
+  /** Has whoever waits for that look anew whether to wait. */
+  stopWaiting(): void {
+    this.#onEmpty?.();
   }
 
   /** Says goodbye on all connections, and closes those whose other side does not do so in a second. */

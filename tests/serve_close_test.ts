@@ -97,3 +97,54 @@ for (const version of versions) {
     );
   });
 }
+
+describe("close() of a server of serve(), called again", () => {
+  /** A request is under way when `act` is called; what it answers is awaited before the handler answers. */
+  async function underWay(act: (server: HttpsServer) => Promise<void>): Promise<string> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const server = await serveHttp1(() => late.then(() => new Response("hello")));
+    using client = new Client({ alpnProtocols: ["http/1.1"] });
+    const recording = new Recording();
+    const socket = await client.connect(server.port, recording.handlers);
+    socket.write(request);
+    await until(() => server.stats().activeRequests === 1, "the request");
+    await act(server);
+    resolve();
+    await within(server.close(), "the server to close");
+    await within(recording.closed, "the connection to close");
+    return recording.text;
+  }
+
+  it(
+    "waits no longer than the shorter time that was given",
+    leavingNothingLater(async () => {
+      const text = await underWay(async (server) => {
+        const first = server.close({ grace: 600_000 });
+        await within(Promise.all([server.close({ grace: 0 }), first]), "the server to close", 8000);
+      });
+      assertEquals(text, "");
+    }),
+  );
+
+  it(
+    "waits on where no time is given, or a longer one",
+    leavingNothingLater(async () => {
+      const text = await underWay(async (server) => {
+        for (const options of [{ grace: 10_000 }, undefined, { grace: 60_000 }]) void server.close(options);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      });
+      assertMatch(text, /hello/);
+    }),
+  );
+
+  it(
+    "waits for longer than a timer can",
+    leavingNothingLater(async () => {
+      const text = await underWay(async (server) => {
+        void server.close({ grace: 2 ** 40 });
+        await new Promise((resolve) => setTimeout(resolve, 2500));
+      });
+      assertMatch(text, /hello/);
+    }),
+  );
+});

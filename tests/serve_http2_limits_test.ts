@@ -26,12 +26,19 @@ async function thrownOut(
   return { stats: server.server.stats(), errors: server.errors };
 }
 
-const many = (count: number, make: (index: number) => Uint8Array) => Array.from({ length: count }, (_, n) => make(n));
+function many<T>(count: number, make: (index: number) => T): T[] {
+  return Array.from({ length: count }, (_, n) => make(n));
+}
 
 const floods: Record<string, (client: FrameClient) => void> = {
   "PINGs": (client) => client.send(...many(3000, () => ping)),
   "SETTINGS": (client) => client.send(...many(3000, () => settings())),
-  "SETTINGS with many entries": (client) => client.send(...many(20, () => frame(4, 0, 0, new Uint8Array(6 * 200)))),
+  "SETTINGS with many entries": (client) => client.send(...many(20, () => frame(4, 0, 0, new Uint8Array(6 * 160)))),
+  "SETTINGS of unheard-of length": (client) => {
+    // What comes last in it would hold all answers up.
+    const strange = many(180, (n) => [0, 64 + n, 0, 0, 0, 1]).flat();
+    client.send(frame(4, 0, 0, new Uint8Array([...strange, 0, 4, 0, 0, 0, 0])));
+  },
   "PRIORITY": (client) => client.send(...many(3000, () => frame(2, 0, 1, new Uint8Array([0, 0, 0, 3, 1])))),
   "frames of an unknown type": (client) => client.send(...many(3000, () => frame(0xf0, 0, 0))),
   "WINDOW_UPDATEs": (client) => client.send(...many(3000, () => windowUpdate(0, 1))),
@@ -222,7 +229,7 @@ describe("serve() over HTTP/2", () => {
       assertEquals(isReset(), false);
       reader.send(reset(1), reset(3));
       await until(
-        () => many(30, (n) => new Uint8Array([2 * n + 7])).every(([id]) => isAnswered(id!)),
+        () => many(30, (n) => 2 * n + 7).every(isAnswered),
         "the small ones",
       );
       assertEquals([isReset(), server.server.stats().requests], [false, 33]);

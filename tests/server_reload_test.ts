@@ -272,3 +272,16 @@ describe("FileWatch", () => {
     assertEquals(most, 1);
   });
 });
+
+describe("reload()", () => {
+  it("refuses what it cannot change, instead of leaving it as it is in silence", async () => {
+    await using server = await listen({ ...pool[0]!, hostname: "127.0.0.1" }, nothing);
+    for (const changes of [{ watch: true }, { port: 0 }, { idleTimeout: 1 }] as object[]) {
+      await assertRejects(
+        () => server.reload(changes),
+        TypeError,
+        `the option ${Object.keys(changes)[0]} with reload()`,
+      );
+    }
+  });
+});
