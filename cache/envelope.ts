@@ -11,14 +11,6 @@ export interface Contents {
   readonly firstHandshake: number;
 }
 
-/** What a value is bound to: moved elsewhere, it does not open. */
-export interface Binding {
-  /** The store's key, which is an HMAC of the session's id. */
-  readonly key: string;
-  /** The session id context that the session was made in. */
-  readonly idContext: Uint8Array;
-}
-
 // version (1), then of the first handshake its time (8); sealed: the key's id (4) and the nonce (12) in between and the
 // tag (16) at the end.
 const unsealed = 0;
@@ -33,8 +25,12 @@ export class SealError extends Error {
   override name = "SealError";
 }
 
-/** Packs a session for a store, sealed with the current secret. */
-export function seal(ring: KeyRing, contents: Contents, binding: Binding): Uint8Array {
+/**
+ * Packs a session for a store, sealed with the current secret.
+ *
+ * @param key the store's, an HMAC of the session's id: moved to another, the value does not open
+ */
+export function seal(ring: KeyRing, contents: Contents, key: string): Uint8Array {
   const header = Buffer.alloc(sealedHeader);
   header[0] = sealed;
   header.set(ring.current.id, 1);
@@ -42,7 +38,7 @@ export function seal(ring: KeyRing, contents: Contents, binding: Binding): Uint8
   const nonce = randomBytes(nonceLength);
   header.set(nonce, sealedHeader - nonceLength);
   const cipher = createCipheriv("aes-256-gcm", ring.current.sealing, nonce);
-  cipher.setAAD(associatedData(header, binding));
+  cipher.setAAD(associatedData(header, key));
   return joined([header, cipher.update(contents.der), cipher.final(), cipher.getAuthTag()]);
 }
 
@@ -59,7 +55,7 @@ export function wrap(contents: Contents): Uint8Array {
  *
  * @throws {SealError} if it is sealed and does not open, or is not sealed where it must be
  */
-export function open(ring: KeyRing | undefined, value: Uint8Array, binding: Binding): Contents {
+export function open(ring: KeyRing | undefined, value: Uint8Array, key: string): Contents {
   const bytes = Buffer.from(copyOf("what the store answered", value).buffer);
   if (bytes[0] === unsealed && bytes.length > unsealedHeader) {
     if (ring) throw new SealError("the value is not sealed");
@@ -72,7 +68,7 @@ export function open(ring: KeyRing | undefined, value: Uint8Array, binding: Bind
   if (!keys) throw new SealError("the value is sealed with a secret that is not known here");
   const header = bytes.subarray(0, sealedHeader);
   const decipher = createDecipheriv("aes-256-gcm", keys.sealing, header.subarray(sealedHeader - nonceLength));
-  decipher.setAAD(associatedData(header, binding));
+  decipher.setAAD(associatedData(header, key));
   decipher.setAuthTag(bytes.subarray(bytes.length - tagLength));
   try {
     const part = decipher.update(bytes.subarray(sealedHeader, -tagLength));
@@ -100,6 +96,7 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-function associatedData(header: Buffer, { key, idContext }: Binding): Buffer {
-  return Buffer.concat([header, Buffer.from([idContext.length]), idContext, Buffer.from(key)]);
+// Not the session id context: the session has it, and whoever goes through all that a store keeps does not know it.
+function associatedData(header: Buffer, key: string): Buffer {
+  return Buffer.concat([header, Buffer.from(key)]);
 }

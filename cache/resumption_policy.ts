@@ -1,5 +1,5 @@
 import type { SslConnection } from "../ssl/connection.ts";
-import { requiresCertificate, verifyClientAgain } from "../ssl/client_certificate.ts";
+import { acceptsAnyCertificate, requiresCertificate, verifyClientAgain } from "../ssl/client_certificate.ts";
 import { nameOfPeer } from "../ssl/names.ts";
 import type { Session } from "../ssl/session.ts";
 import { peerCertificateEnd, verifyResultIn } from "../ssl/session_peer.ts";
@@ -73,6 +73,9 @@ function isClientAcceptable(connection: SslConnection, session: Session, { der, 
   const hasCertificate = peerCertificateEnd(session) !== undefined;
   if (!connection.asksForCertificate) return !hasCertificate;
   if (!hasCertificate) return !requiresCertificate(connection);
-  // One that let in unverified clients goes on with what it was told of them; libssl may have gone on to other errors.
-  return (verifyClientAgain(connection, session, chain) === 0) === (verifyResultIn(der) === 0);
+  // Another server, or this one before it was reloaded, may have let in clients that are not let in here.
+  const wasVerified = verifyResultIn(der) === 0;
+  if (!wasVerified && !acceptsAnyCertificate(connection)) return false;
+  // One that lets in unverified clients goes on with what it was told of them; libssl may have gone on to other errors.
+  return (verifyClientAgain(connection, session, chain) === 0) === wasVerified;
 }

@@ -24,7 +24,7 @@ import type { NotStoredReason, SessionCacheOptions, SessionCacheStats } from "./
 import type { MaybePromise, SessionStore } from "./session_store.ts";
 import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
 import { StoreWrites } from "./store_writes.ts";
-import { ValueReader } from "./value_reader.ts";
+import { readValue } from "./value_reader.ts";
 import { Vault } from "./vault.ts";
 
 /**
@@ -62,7 +62,6 @@ export class SessionCache {
   /** What the store was told and is not done with. */
   readonly #underWay = new Set<Promise<void>>();
   readonly #revocations = new Revocations();
-  readonly #reader: ValueReader;
 
   /**
    * A cache that serves no context yet: {@linkcode SessionCache.attach} gives it one.
@@ -77,7 +76,6 @@ export class SessionCache {
     const { store, secrets, lookupTimeout, maxSessionAge, maxLineageAge, ...rest } = read;
     this.#store = store;
     this.#vault = new Vault(secrets);
-    this.#reader = new ValueReader(this.#vault);
     this.#journal = new Journal(read);
     this.#lookups = new Lookups(store, rest.takes, this.#vault, this.#journal, lookupTimeout);
     this.#writes = new StoreWrites(store, this.#journal, rest.writeTimeout, rest.maxPendingWrites);
@@ -130,10 +128,8 @@ export class SessionCache {
     if (contextState(context).numTickets === undefined) context.numTickets = 1;
     const noTls13 = 0x20000000; // SSL_OP_NO_TLSv1_3
     const acceptsTls13 = (context.maxVersion ?? "TLSv1.3") === "TLSv1.3" && (context.options & noTls13) === 0;
-    const state = contextState(context);
-    this.#reader.know(state.idContext);
     setClientHelloStep(
-      state,
+      contextState(context),
       "lookUpSession",
       (connection, hello) => this.#lookups.begin(connection, hello, acceptsTls13 && !isLimitedToTls12(connection)),
     );
@@ -196,7 +192,7 @@ export class SessionCache {
           await new Promise((resolve) => setImmediate(resolve));
           began = performance.now();
         }
-        const id = this.#reader.read(key, value, (session) => matches(session) ? session.id : undefined);
+        const id = readValue(this.#vault, key, value, (session) => matches(session) ? session.id : undefined);
         if (!id) continue;
         try {
           await this.#delete(key);
@@ -207,7 +203,7 @@ export class SessionCache {
         revoked++;
       }
       // What was taken from the store is not listed there.
-      this.#lookups.revokeWhere((key, value) => this.#reader.read(key, value, filter.matches) ?? true);
+      this.#lookups.revokeWhere((key, value) => readValue(this.#vault, key, value, filter.matches) ?? true);
     } finally {
       filter.end();
     }
@@ -244,7 +240,6 @@ export class SessionCache {
   #keep(connection: SslConnection, session: Session): void {
     const now = Date.now();
     const { id, idContext } = session;
-    this.#reader.know(idContext);
     const resumed = connection.isResumed ? this.#lookups.of(connection) : undefined;
     const lineage = resumed?.opened?.lineage ?? { firstHandshake: now, chain: clientChainOf(connection, session) };
     const isRevoked = resumed?.isRevoked;
@@ -320,7 +315,7 @@ export class SessionCache {
     if (opened?.serverName === serverName && opened && sameBytes(opened.idContext, idContext)) return opened.session;
     // After a HelloRetryRequest a client may ask for another name.
     lookup.close();
-    const { session, lineage } = this.#open(lookup, lookup.found, idContext);
+    const { session, lineage } = this.#open(lookup, lookup.found);
     if (lookup.protocol === "TLSv1.3") lookup.opened = { session, lineage, serverName, idContext };
     else {
       // It is asked for once, and no other session follows from it.
@@ -331,11 +326,11 @@ export class SessionCache {
   }
 
   /** The session that was found, if it may resume. */
-  #open(lookup: Lookup, { id, key, value }: FoundValue, idContext: Uint8Array): Pick<Opened, "session" | "lineage"> {
+  #open(lookup: Lookup, { id, key, value }: FoundValue): Pick<Opened, "session" | "lineage"> {
     let session: Session | undefined;
     let der: Uint8Array | undefined;
     try {
-      const { der: unpacked, ...lineage } = this.#vault.unpack(value, key, idContext);
+      const { der: unpacked, ...lineage } = this.#vault.unpack(value, key);
       der = unpacked;
       session = Session.fromDer(der);
       const refusal = this.#policy.refusal(session, { der, ...lineage }, lookup, id);

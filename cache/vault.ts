@@ -59,7 +59,7 @@ export class Vault {
     const der = session.toDer();
     const contents: Contents = { der: chain.length > 0 ? Buffer.concat([der, chain]) : der, firstHandshake };
     try {
-      return this.#ring ? seal(this.#ring, contents, { key, idContext: session.idContext }) : wrap(contents);
+      return this.#ring ? seal(this.#ring, contents, key) : wrap(contents);
     } finally {
       der.fill(0);
       contents.der.fill(0);
@@ -67,9 +67,9 @@ export class Vault {
   }
 
   /** What is in a value. Throws a SealError if it does not open. Clear the DER form when it has been read. */
-  unpack(value: Uint8Array, key: string, idContext: Uint8Array): StoredSession {
+  unpack(value: Uint8Array, key: string): StoredSession {
     if (!isBytes(value)) throw new TypeError("it answered with something other than a Uint8Array");
-    const { der, firstHandshake } = open(this.#ring, value, { key, idContext });
+    const { der, firstHandshake } = open(this.#ring, value, key);
     return { firstHandshake, ...divided(der) };
   }
 }

@@ -6,6 +6,7 @@ import { encodeDer } from "./der.ts";
 import { library } from "./library.ts";
 import { clearErrors, openSslError } from "./openssl_error.ts";
 import { type Session, sessionPointer } from "./session.ts";
+import { trampolines } from "./trampolines.ts";
 
 /**
  * The certificates that a client sent beside its own, one after the other in DER. A session does not keep them, and
@@ -29,6 +30,13 @@ export function clientChainOf(connection: SslConnection, session: Session): Uint
 export function requiresCertificate(connection: SslConnection): boolean {
   const failIfNone = 2; // SSL_VERIFY_FAIL_IF_NO_PEER_CERT
   return (library().ssl.SSL_get_verify_mode(connectionPointer(connection)) & failIfNone) !== 0;
+}
+
+/** Whether the other side is let in whatever becomes of its certificate's verification (`rejectUnauthorized: false`). */
+export function acceptsAnyCertificate(connection: SslConnection): boolean {
+  const { ssl, memory } = library();
+  const callback = ssl.SSL_get_verify_callback(connectionPointer(connection));
+  return !!callback && memory.keyOf(callback) === memory.keyOf(trampolines().acceptAnyCertificate);
 }
 
 /**

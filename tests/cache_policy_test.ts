@@ -1,7 +1,8 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import {
   MemoryStore,
+  OpenSslError,
   type RefusalReason,
   selfSigned,
   Session,
@@ -248,6 +249,24 @@ for (const version of versions) {
         // What was unverified then and is now resumes: nothing has changed.
         using unverified = new Changed(version, now, now, alice);
         assertEquals(unverified.visit(), resumes);
+      }),
+    );
+
+    it(
+      "does not resume where it was let in unverified and would not be",
+      leavingNothing(() => {
+        const lax = trusting(other.certificate, { verify: "request", rejectUnauthorized: false });
+        for (const verify of ["request", "require"] as const) {
+          const strict = trusting(other.certificate, { verify });
+          using servers = new Changed(version, lax, strict, alice);
+          assertThrows(() => servers.visit(), OpenSslError, "certificate verify failed");
+          assertEquals(certificateRefused(servers), 1);
+          // Nor by the name that it asks for.
+          using named = new Changed(version, lax, lax, alice);
+          chooseByName(named.now.server, () => servers.now.server);
+          assertThrows(() => named.visit(), OpenSslError, "certificate verify failed");
+          assertEquals(certificateRefused(named), 1);
+        }
       }),
     );
 

@@ -8,12 +8,14 @@ import {
   type SessionStore,
   SessionStoreError,
   SqliteStore,
+  SslContext,
 } from "../mod.ts";
+import { chooseByName } from "../server/choose_by_name.ts";
 import { anotherServer } from "./cache_support.ts";
 import { Cached, secret } from "./cache_server_support.ts";
 import { TemporaryFolder } from "./server_support.ts";
 import { leavingNothingLater } from "./socket_support.ts";
-import { type Version, versions } from "./support.ts";
+import { credentials, type Version, versions } from "./support.ts";
 
 /** The stores that can list what they keep. */
 const stores: Record<string, (folder: TemporaryFolder) => SessionStore & { close?(): void }> = {
@@ -86,6 +88,19 @@ for (const version of versions) {
             using _server = anotherServer(version, later);
             assertEquals(await later.revokeWhere((session) => session.protocol === version), 1);
             assertEquals(contexts.visit(contexts.sessions[0]), { resumed: false });
+          }),
+        );
+
+        it(
+          "revokes the sessions of contexts that it is not attached to, as those on demand are",
+          withStore(async (contexts, options) => {
+            using named = SslContext.server({ ...credentials, sessionIdContext: "named" });
+            using other = new Cached(version, options);
+            for (const { server } of [contexts, other]) chooseByName(server, () => named);
+            contexts.visit();
+            // This one is attached to another context, and has served nobody.
+            assertEquals(await other.cache.revokeWhere(() => true), 1);
+            assertEquals(contexts.visitAt(other, contexts.sessions[0]), { resumed: false });
           }),
         );
 
