@@ -353,8 +353,8 @@ export class NodeTlsServer extends EventEmitter<NodeTlsServerEvents> {
  * @param listener added as a listener of `secureConnection`
  * @returns the server, which does not listen yet
  * @throws {OpenSslError} if OpenSSL refuses an option; the message says which
- * @throws {TypeError} for an option that is not known, and for one of node:tls's that is not here, with the reason, and for any other that is
- *   not known, or of another type; and {RangeError} for one out of range
+ * @throws {TypeError} for an option that is not known, or of another type; for one of node:tls's that is not here, with
+ *   the reason; and {RangeError} for one out of range
  *
  * @example Sessions in a Map
  * ```ts
