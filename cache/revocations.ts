@@ -1,4 +1,5 @@
 import type { Session } from "../ssl/session.ts";
+import { isPromise } from "./maybe_promise.ts";
 
 /** How many keys are remembered: for the time that a handshake takes, and a session's way to the store. */
 const mostKeys = 1024;
@@ -9,6 +10,19 @@ export interface Filter {
   matches(session: Session): boolean;
   /** Ends it. Throws what the function has thrown. */
   end(): void;
+}
+
+/** The user's function, which has to answer at once: a Promise would be taken for yes, and all sessions be deleted. */
+export function answeringAtOnce(matches: (session: Session) => boolean): (session: Session) => boolean {
+  if (typeof matches !== "function") {
+    throw new TypeError("Cannot revoke sessions: give a function that answers true for those that are to go");
+  }
+  return (session) => {
+    const answer: unknown = matches(session);
+    if (!isPromise(answer)) return !!answer;
+    Promise.resolve(answer).catch(() => {});
+    throw new TypeError("Cannot revoke sessions: the function answered a Promise, and has to answer at once");
+  };
 }
 
 /** What was revoked, so that a session which comes to the store only after that is not stored. */

@@ -19,7 +19,7 @@ import type { FoundValue, Lookup, Opened } from "./lookup.ts";
 import { Lookups } from "./lookups.ts";
 import { isPromise } from "./maybe_promise.ts";
 import { ResumptionPolicy } from "./resumption_policy.ts";
-import { Revocations } from "./revocations.ts";
+import { answeringAtOnce, Revocations } from "./revocations.ts";
 import type { NotStoredReason, SessionCacheOptions, SessionCacheStats } from "./session_cache_options.ts";
 import type { MaybePromise, SessionStore } from "./session_store.ts";
 import { SessionStoreError, type StoreOperation } from "./session_store_error.ts";
@@ -155,11 +155,13 @@ export class SessionCache {
    * Another server that shares the store may have asked it just before. What it is answered counts for the connections
    * that had begun there, and for those that begin in the same turn of its event loop.
    *
-   * @param id the session's id
+   * @param id the session's id, whole
+   * @throws {TypeError} for what is no Uint8Array; and {RangeError} for an empty one
    * @throws {SessionStoreError} if the store failed, or took longer than `writeTimeout`: the session may still be there
    */
   async revoke(id: Uint8Array): Promise<void> {
     id = copyOf("this session id", id);
+    if (id.length === 0) throw new RangeError("Cannot revoke a session without its id: this one is empty");
     const keys = this.#vault.keysOf(id);
     for (const key of keys) this.#revocations.add(key);
     try {
@@ -176,10 +178,11 @@ export class SessionCache {
    *
    * @param matches looks at a session, which ends when it returns; also at those that are made meanwhile
    * @returns how many were deleted
-   * @throws {TypeError} if the store cannot list what it keeps
+   * @throws {TypeError} if the store cannot list what it keeps, or `matches` answers a Promise
    * @throws {SessionStoreError} if the store failed in the middle
    */
   async revokeWhere(matches: (session: Session) => boolean): Promise<number> {
+    matches = answeringAtOnce(matches);
     if (!this.#store.entries) throw new TypeError("Cannot go through the sessions of this store: it has no entries()");
     let revoked = 0;
     const filter = this.#revocations.begin(matches);

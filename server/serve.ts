@@ -1,5 +1,5 @@
 import type { Server as NodeHttpServer } from "node:http";
-import { integer, millisecondsOrNever } from "../ssl/option_kinds.ts";
+import { integer, list, millisecondsOrNever, oneOf } from "../ssl/option_kinds.ts";
 import { mergeOptions, omitOptions, type OptionKinds, readOptions, refused } from "../ssl/options.ts";
 import { startOrReload } from "./bun_hot.ts";
 import { heedless, printRequestErrors } from "./error_report.ts";
@@ -49,10 +49,7 @@ const httpKinds: OptionKinds<HttpOptions> = {
 const kinds: OptionKinds<ServeOptions> = {
   ...serverKinds,
   ...httpKinds,
-  alpnProtocols: (value, name, of) => {
-    if (Array.isArray(value) && value.every((name) => name === "h2" || name === "http/1.1")) return [...value];
-    throw refused(value, name, of, "an array of h2 and http/1.1");
-  },
+  alpnProtocols: list(oneOf("h2", "http/1.1")),
 };
 
 /** What a server of {@linkcode serve} has counted. */

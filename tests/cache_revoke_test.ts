@@ -181,6 +181,29 @@ for (const version of versions) {
   });
 }
 
+describe("SessionCache.revoke() and revokeWhere()", () => {
+  it(
+    "refuse what would revoke nothing, or everything, and delete nothing then",
+    leavingNothingLater(async () => {
+      const store = new MemoryStore();
+      using contexts = new Cached("TLSv1.2", { store });
+      const { cache } = contexts;
+      await assertRejects(() => cache.revokeWhere(undefined as never), TypeError, "give a function");
+      contexts.visit();
+      await assertRejects(() => cache.revoke(new Uint8Array()), RangeError, "this one is empty");
+      await assertRejects(() => cache.revoke("0a0b" as never), TypeError, "it must be a Uint8Array");
+      await assertRejects(() => cache.revokeWhere({ serverName: "a" } as never), TypeError, "give a function");
+      const later = [() => Promise.resolve(false), () => Promise.reject(new Error("nobody waits for it"))];
+      for (const matches of later) {
+        await assertRejects(() => cache.revokeWhere(matches as never), TypeError, "answered a Promise");
+      }
+      assertEquals([store.size, cache.stats().revoked], [1, 0]);
+      assertEquals(await cache.revokeWhere(() => undefined as never), 0);
+      assertEquals(contexts.visit(contexts.sessions[0]), { resumed: true });
+    }),
+  );
+});
+
 describe("SessionCache.revokeWhere()", () => {
   const entry = (key: string, value: unknown) => [key, value] as [string, Uint8Array];
 

@@ -121,7 +121,7 @@ describe("serve() refuses", () => {
     [
       "protocols that it does not speak",
       { ...credentials, alpnProtocols: ["h3"] },
-      /option alpnProtocols with serve\(\): it takes an array of h2 and http/,
+      /option alpnProtocols\[0\] with serve\(\): it takes one of "h2", "http\/1.1", not "h3"$/,
     ],
     [
       "a store for a cache",
