@@ -1,4 +1,13 @@
-import { type Session, SessionCacheMode, SslConnection, SslContext, SslOption } from "../../mod.ts";
+import { assert } from "@std/assert";
+import {
+  ReleasedError,
+  type Session,
+  type SessionCache,
+  SessionCacheMode,
+  SslConnection,
+  SslContext,
+  SslOption,
+} from "../../mod.ts";
 import { contextPointer } from "../../ssl/context.ts";
 import { credentials } from "../support.ts";
 import { scriptCallbacks } from "./ownership_callbacks.ts";
@@ -25,10 +34,13 @@ export class World {
   readonly contexts: (Owned<SslContext> & { readonly role: Role })[] = [];
   readonly sessions: Owned<Session>[] = [];
   readonly pairs: Pair[] = [];
+  readonly caches: SessionCache[] = [];
   /** How many callbacks are under way. */
   depth = 0;
   /** How many objects have ended. */
   deaths = 0;
+  /** Nothing is to be called any more, though a store may be asked something still. */
+  isOver = false;
   readonly #step: (world: World) => void;
   readonly #releases: (() => void)[] = [];
 
@@ -39,7 +51,7 @@ export class World {
 
   /** Makes random calls from within a callback. */
   reenter(): void {
-    if (this.depth < 3 && this.random.oneIn(3)) this.#step(this);
+    if (!this.isOver && this.depth < 3 && this.random.oneIn(3)) this.#step(this);
   }
 
   /** What the library is to say that it holds. */
@@ -177,4 +189,15 @@ export class World {
     for (const kind of [...kinds, ...kinds, ...kinds]) kind();
     this.contexts.length = this.sessions.length = this.pairs.length = 0;
   }
+}
+
+/** Makes a call on objects of which the model knows whether they live. */
+export function call(world: World, objects: readonly Owned<unknown>[], act: () => unknown): unknown {
+  const allLive = objects.every(({ lives }) => lives);
+  const { deaths } = world;
+  const error = outcome(act);
+  // What is dead refuses; what lives does not say that it is dead, unless a callback ended it meanwhile.
+  if (!allLive) assert(error !== undefined, "An object that has ended did something");
+  else if (world.deaths === deaths) assert(!(error instanceof ReleasedError), `It lives, and says: ${error}`);
+  return error;
 }
