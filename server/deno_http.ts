@@ -1,7 +1,7 @@
 import { acceptPause } from "./accept_error.ts";
 import { failureOf, headOf, withoutHopHeaders } from "./answer.ts";
 import { isPromise } from "../cache/maybe_promise.ts";
-import { bodyLength } from "./deno_body_length.ts";
+import { bodyLength, isLocked } from "./deno_body.ts";
 import { LoopbackEntrance } from "./entrance.ts";
 import type { Hop } from "./hop.ts";
 import { Hops } from "./hops.ts";
@@ -50,7 +50,7 @@ export const makeDenoHttp: MakeHttpServer = (parts) => {
       },
     );
     const way = new LoopbackEntrance(made.addr.port);
-    // It ends over an answer to HTTP/2 whose body is locked, and where there is no descriptor for a hop.
+    // It ends over an answer to HTTP/2 that it cannot send, and where there is no descriptor for a hop.
     made.finished.then(() => restart("over an answer that it could not send"), (cause) => {
       restart(`as it could not accept a connection: ${cause.message}`, cause);
     });
@@ -127,8 +127,12 @@ function measure(
   return answer;
 }
 
-/** Deno ends an HTTP/2 stream with an error where what answers HEAD has a body. */
+/**
+ * Deno ends an HTTP/2 stream with an error where what answers HEAD has a body, and the whole server, with all its
+ * connections, where a body is locked.
+ */
 function prepare(answer: Response, request: Request, isHttp2: boolean): Response {
+  if (isHttp2 && isLocked(answer)) throw new TypeError("Cannot answer with a body whose stream is locked");
   const given = withoutHopHeaders(answer, isHttp2);
   return isHttp2 && request.method === "HEAD" ? headOf(given) : given;
 }

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { curl, curlFailing } from "./curl_support.ts";
 import { Served } from "./serve_support.ts";
-import { thisRuntime, within } from "./server_support.ts";
+import { until, within } from "./server_support.ts";
 import { Client, leavingNothingLater, Recording } from "./socket_support.ts";
 import { bytes } from "./support.ts";
 
@@ -18,6 +18,13 @@ function locked(): Response {
 async function used(): Promise<Response> {
   const response = new Response("used");
   await response.text();
+  return response;
+}
+
+/** A Response whose body another one was made of. */
+function anothers(): Response {
+  const response = new Response(new ReadableStream({ start: (controller) => controller.close() }));
+  new Response(response.body).text();
   return response;
 }
 
@@ -36,22 +43,23 @@ function broken(): Response {
 
 for (const [name, option] of [["HTTP/1.1", "--http1.1"], ["HTTP/2", "--http2"]] as const) {
   describe(`${name}: serve()`, () => {
-    for (const [what, make] of [["locked", locked], ["used", used]] as const) {
+    for (const [what, make] of Object.entries({ "locked": locked, "used": used, "another's": anothers })) {
       it(
         `tells the operator of a Response whose body is ${what}, and goes on`,
         leavingNothingLater(async () => {
-          await using server = await Served.start((request) =>
-            request.url.endsWith("/ok") ? new Response("ok") : make()
-          );
-          // Deno.serve itself ends over such a one, and is started anew: the client's connection goes with it.
-          if (thisRuntime === "deno" && name === "HTTP/2" && what === "locked") {
-            await curlFailing("-k", option, server.url("/"));
-          } else {
-            const answer = await curl("-k", option, "-w", "%{http_code}", server.url("/"));
-            assertEquals(answer, "Internal Server Error\n500");
-            assertEquals(server.server.stats().failedRequests, 1);
-          }
-          assertEquals(await curl("-k", option, server.url("/ok")), "ok");
+          const { promise: late, resolve } = Promise.withResolvers<void>();
+          await using server = await Served.start(async (request) => {
+            if (request.url.endsWith("/late")) await late;
+            return /ok$|late$/.test(request.url) ? new Response("ok") : await make();
+          });
+          // Somebody else's request is under way meanwhile.
+          const other = curl("-k", option, server.url("/late"));
+          await until(() => server.server.stats().activeRequests === 1, "the other request");
+          const answer = await curl("-k", option, "-w", "%{http_code}", server.url("/"));
+          assertEquals(answer, "Internal Server Error\n500");
+          assertEquals(server.server.stats().failedRequests, 1);
+          resolve();
+          assertEquals([await other, await curl("-k", option, server.url("/ok"))], ["ok", "ok"]);
           assertEquals(server.errors.length, 1);
         }),
       );
