@@ -63,7 +63,7 @@ const scratch = new PrivateArray(65_536);
 
 const secret = Symbol("SslConnection");
 
-/** Has something done when the connection ends. It must not throw. For this library's own use. */
+/** Has something more done when the connection ends. It must not throw. For this library's own use. */
 export let onConnectionEnd: (connection: SslConnection, action: () => void) => void;
 /**
  * Reads plaintext as {@linkcode SslConnection.read} does, into an array of its own: undefined if more ciphertext is
@@ -160,7 +160,16 @@ export class SslConnection {
   }
 
   static {
-    onConnectionEnd = (connection, action) => connection.#onEnd = action;
+    onConnectionEnd = (connection, action) => {
+      const earlier = connection.#onEnd;
+      connection.#onEnd = !earlier ? action : () => {
+        try {
+          earlier();
+        } finally {
+          action();
+        }
+      };
+    };
     isLentConnection = (connection) => !connection.#own;
     connectionPointer = (connection) => connection.#alive();
     isLimitedToTls12 = (connection) => {

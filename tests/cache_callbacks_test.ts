@@ -133,6 +133,23 @@ describe("SessionCache.attach()", () => {
   );
 
   it(
+    "keeps nothing of a connection that goes on with another cache",
+    leavingNothing(() => {
+      // With a HelloRetryRequest, after which the client hello callback is called again.
+      using contexts = new Contexts("TLSv1.3", { groups: "P-384" }, { groups: "P-256:P-384" });
+      const [one, other] = [cacheOf(), cacheOf()];
+      one.attach(contexts.server);
+      using link = contexts.link(contexts.resumable());
+      link.half();
+      link.toClient();
+      one.detach(contexts.server);
+      other.attach(contexts.server);
+      link.connect();
+      assertEquals([one.stats().hits, other.stats().lookups, link.server.isResumed], [1, 1, false]);
+    }),
+  );
+
+  it(
     "refuses a context that has been disposed",
     leavingNothing(() => {
       const context = SslContext.server(credentials);

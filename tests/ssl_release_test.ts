@@ -67,7 +67,10 @@ for (const version of versions) {
         onConnectionEnd(link.server, () => {
           throw new Error("the watcher's");
         });
+        let others = 0;
+        onConnectionEnd(link.server, () => others++);
         assertEquals((thrownBy(() => link.server.dispose()) as Error).message, "the watcher's");
+        assertEquals(others, 1);
         assertEquals(link.server.isReleased, true);
       }),
     );
