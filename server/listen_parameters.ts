@@ -1,4 +1,4 @@
-import { codedError } from "./coded_error.ts";
+import { coded, codedError } from "./coded_error.ts";
 
 /** Where a {@linkcode NodeTlsServer} listens: the options of node:net's `listen` that have a counterpart. */
 export interface ListenOptions {
@@ -79,10 +79,6 @@ function optionsOf(options: object): ListenOptions {
 
 function invalid(message: string): TypeError {
   return coded(new TypeError(message), "ERR_INVALID_ARG_VALUE");
-}
-
-function coded<E extends Error>(error: E, code: string): E {
-  return Object.assign(error, { code });
 }
 
 /** For a server that listens already, or has not closed yet. */

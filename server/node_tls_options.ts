@@ -18,6 +18,7 @@ import { mergeOptions, omitOptions, type OptionKind, type OptionKinds, pickOptio
 import { type Pkcs12, readPkcs12 } from "../ssl/pkcs12.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import type { AddressList } from "./block_list.ts";
+import { coded } from "./coded_error.ts";
 import { type ConnectionLimits, limitKinds } from "./limits.ts";
 import { notHere, notInContexts, notInServers } from "./node_tls_refusals.ts";
 import { protocolOptions } from "./node_tls_protocols.ts";
@@ -141,7 +142,7 @@ const version: OptionKind<ProtocolVersion> = (value, name, of) => {
   const found = versions.find((version) => version === value);
   if (found) return found;
   const error = refused(value, name, of, `one of ${versions.join(", ")}`);
-  throw Object.assign(error, { code: "ERR_TLS_INVALID_PROTOCOL_VERSION" });
+  throw coded(error, "ERR_TLS_INVALID_PROTOCOL_VERSION");
 };
 
 const { keylog: _keylog, sessionCacheMode: _sessionCacheMode, ...ownKinds } = contextKinds;

@@ -1,5 +1,6 @@
 import type { SslContextOptions } from "../ssl/context_options.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
+import { coded } from "./coded_error.ts";
 
 /** What node:tls has for the protocols to speak. */
 export interface NodeProtocols {
@@ -51,16 +52,20 @@ export function protocolOptions({ ciphers, minVersion, maxVersion, secureProtoco
 function boundsOf(method: string, version: ProtocolVersion | undefined): Bounds {
   if (version !== undefined) {
     throw coded(
-      `Cannot use the option secureProtocol (${JSON.stringify(method)}) beside ${version}: leave one of them out`,
+      new TypeError(
+        `Cannot use the option secureProtocol (${JSON.stringify(method)}) beside ${version}: leave one of them out`,
+      ),
       "ERR_TLS_PROTOCOL_VERSION_CONFLICT",
     );
   }
   const name = method.replace(/_server_method$/, "_method");
   if (!Object.hasOwn(methods, name)) {
     throw coded(
-      `Cannot use the option secureProtocol: ${JSON.stringify(method)} is none; there are ${
-        Object.keys(methods).join(", ")
-      }`,
+      new TypeError(
+        `Cannot use the option secureProtocol: ${JSON.stringify(method)} is none; there are ${
+          Object.keys(methods).join(", ")
+        }`,
+      ),
       "ERR_TLS_INVALID_PROTOCOL_METHOD",
     );
   }
@@ -68,9 +73,8 @@ function boundsOf(method: string, version: ProtocolVersion | undefined): Bounds 
 }
 
 function invalidCiphers(ciphers: string, why: string): TypeError {
-  return coded(`Cannot use the option ciphers (${JSON.stringify(ciphers)}): ${why}`, "ERR_INVALID_ARG_VALUE");
-}
-
-function coded(message: string, code: string): TypeError {
-  return Object.assign(new TypeError(message), { code });
+  return coded(
+    new TypeError(`Cannot use the option ciphers (${JSON.stringify(ciphers)}): ${why}`),
+    "ERR_INVALID_ARG_VALUE",
+  );
 }

@@ -1,5 +1,5 @@
 import { type OptionKind, refusal } from "../ssl/options.ts";
-import { codedError } from "./coded_error.ts";
+import { coded, codedError } from "./coded_error.ts";
 
 const noEngines = "engines are not used: OpenSSL has given them up";
 const noSharedKeys = "pre-shared keys are not supported";
@@ -40,7 +40,7 @@ export function notHere(reasons: Readonly<Record<string, string>>): Record<strin
 /** For a server that would have to choose its protocol in two ways. */
 export function bothForAlpn(): TypeError {
   const error = new TypeError("Cannot use ALPNCallback beside ALPNProtocols: leave one of them out");
-  return Object.assign(error, { code: "ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS" });
+  return coded(error, "ERR_TLS_ALPN_CALLBACK_WITH_PROTOCOLS");
 }
 
 /** For the members of a Server that have to do with ticket keys. */

@@ -16,7 +16,7 @@ import {
   ticketOf,
 } from "../ssl/connection_details.ts";
 import type { ProtocolVersion } from "../ssl/protocol.ts";
-import { codedError } from "./coded_error.ts";
+import { coded, codedError } from "./coded_error.ts";
 import { type SessionIds, sessionIds, type TlsFacts, tlsFacts } from "./tls_facts.ts";
 import { connectionOf, rawOf, type TlsSocket } from "./tls_socket.ts";
 
@@ -288,7 +288,7 @@ export abstract class NodeTlsSocket extends Duplex {
   /** Not here: throws, as node:tls does for a TLSSocket. */
   resetAndDestroy(): never {
     const error = new TypeError("Cannot reset a TLS connection: use destroy()");
-    throw Object.assign(error, { code: "ERR_INVALID_HANDLE_TYPE" });
+    throw coded(error, "ERR_INVALID_HANDLE_TYPE");
   }
 
   /** Not here: throws an error that says what to use in its place. */

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { clearTimeout, setTimeout } from "node:timers";
+import { codedError } from "./coded_error.ts";
 import { NodeTlsSocket } from "./node_tls_socket.ts";
 import {
   type ConnectionHandler,
@@ -267,7 +268,7 @@ export class TlsDuplex extends NodeTlsSocket {
 }
 
 function closedError(): Error {
-  return Object.assign(new Error("Cannot write: the connection is closed"), { code: "EPIPE" });
+  return codedError("Cannot write: the connection is closed", "EPIPE");
 }
 
 /** The same bytes in parts of a good size: small ones are joined, large ones divided. */
