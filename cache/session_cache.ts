@@ -7,7 +7,7 @@ import { clientChainOf } from "../ssl/client_certificate.ts";
 import { isLimitedToTls12, type SslConnection } from "../ssl/connection.ts";
 import { SessionCacheMode, SslOption } from "../ssl/constants.ts";
 import { contextPointer, contextState, type SslContext } from "../ssl/context.ts";
-import { giveToSessionCache, setClientHelloStep } from "../ssl/context_callbacks.ts";
+import { giveToSessionCache, setClientHelloStep, takeFromSessionCache } from "../ssl/context_callbacks.ts";
 import type { SessionCallbackKind } from "../ssl/context_state.ts";
 import { Session } from "../ssl/session.ts";
 import { checkedOptions } from "./check_options.ts";
@@ -93,6 +93,7 @@ export class SessionCache {
    *
    * @param context a context for servers
    * @throws {TypeError} if the context has one of these callbacks already, or another cache that was not detached
+   * @throws {Error} with `secrets`, from within the context's remove callback
    */
   attach(context: SslContext): void {
     // A disposed one says so.
@@ -106,22 +107,29 @@ export class SessionCache {
   /**
    * Gives a context back: it keeps no more sessions and finds none, and its callbacks are free for others. Connections
    * that are there are served as the context's are from then on. Does nothing to a context that is not attached.
+   *
+   * @throws {Error} with `secrets`, from within the context's remove callback, and so from `onEvent` for "removed"
    */
   detach(context: SslContext): void {
     // A disposed one says so.
     contextPointer(context);
     const state = contextState(context);
-    if (state.sessionCache?.cache !== this) return;
-    const { kinds } = state.sessionCache;
-    state.sessionCache = undefined;
-    setClientHelloStep(state, "lookUpSession", null);
-    context.setNewSessionCallback(null);
-    context.setGetSessionCallback(null);
-    context.setRemoveSessionCallback(null);
-    if (kinds.includes("generateSessionId")) context.setGenerateSessionIdCallback(null);
+    takeFromSessionCache(state, this, (kinds) => {
+      if (kinds.includes("generateSessionId")) context.setGenerateSessionIdCallback(null);
+      setClientHelloStep(state, "lookUpSession", null);
+      context.setNewSessionCallback(null);
+      context.setGetSessionCallback(null);
+      context.setRemoveSessionCallback(null);
+    });
   }
 
   #takeOver(context: SslContext): void {
+    // The only one that is refused somewhere: in a remove callback.
+    if (this.#vault.makesIds) {
+      context.setGenerateSessionIdCallback((connection) =>
+        this.#vault.makeId(randomBytes(16), connection.sessionIdContext, connection.protocol)
+      );
+    }
     const { Server, NoInternal, NoAutoClear } = SessionCacheMode;
     context.sessionCacheMode = Server | NoInternal | NoAutoClear;
     context.setOptions(SslOption.NoTicket);
@@ -136,11 +144,6 @@ export class SessionCache {
     context.setNewSessionCallback((connection, session) => this.#keep(connection, session));
     context.setGetSessionCallback((connection, id, lookup) => this.#find(connection, id, lookup));
     context.setRemoveSessionCallback((_context, session, reason) => this.#remove(session, reason));
-    if (this.#vault.makesIds) {
-      context.setGenerateSessionIdCallback((connection) =>
-        this.#vault.makeId(randomBytes(16), connection.sessionIdContext, connection.protocol)
-      );
-    }
   }
 
   /** What was counted so far. */

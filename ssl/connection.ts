@@ -38,7 +38,7 @@ export interface ClientConnectionOptions {
    * looked for in the certificate, without its zone. Without a name, any name in a trusted certificate will do.
    */
   serverName?: string;
-  /** A session to resume. It stays yours. */
+  /** A session to resume. It stays yours, and so does the trust in what it rests on: no certificate is looked at again. */
   session?: Session;
 }
 

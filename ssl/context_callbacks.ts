@@ -25,7 +25,7 @@ export function refuseCachesCallback({ sessionCache }: ContextState, kind: Sessi
 /**
  * Gives a context that has not been disposed to a session cache.
  *
- * @param take sets the callbacks: those among `kinds`
+ * @param take sets the callbacks: those among `kinds`, first the one that may be refused
  * @throws {TypeError} if the user, another cache or other code has one of them
  */
 export function giveToSessionCache(
@@ -44,9 +44,35 @@ export function giveToSessionCache(
         "callback; clear that first, or leave the cache out",
     );
   }
+  change(state, take, { cache, kinds });
+}
+
+/**
+ * Gives a context back to its user. Does nothing where it is not this cache's.
+ *
+ * @param giveBack clears the callbacks that the cache had
+ */
+export function takeFromSessionCache(
+  state: ContextState,
+  cache: object,
+  giveBack: (kinds: readonly SessionCallbackKind[]) => void,
+): void {
+  if (state.sessionCache?.cache !== cache) return;
+  const { kinds } = state.sessionCache;
+  change(state, () => giveBack(kinds), undefined);
+}
+
+/** Lets callbacks be set. Where the first of them is refused, the context stays whose it was. */
+function change(state: ContextState, set: () => void, after: ContextState["sessionCache"]): void {
+  const before = state.sessionCache;
   state.sessionCache = undefined;
-  take();
-  state.sessionCache = { cache, kinds };
+  try {
+    set();
+    state.sessionCache = after;
+  } catch (error) {
+    state.sessionCache = before;
+    throw error;
+  }
 }
 
 /** Sets what a context that has not been disposed calls for a client hello: by the user, by a server that chooses a context, by a session cache. */

@@ -133,6 +133,46 @@ describe("SessionCache.attach()", () => {
   );
 
   it(
+    "takes and gives back a context as a whole, or not at all",
+    leavingNothing(() => {
+      using contexts = new Contexts("TLSv1.2");
+      const { server } = contexts;
+      const refused = "from within the context's remove session callback";
+      const [cache, seen] = [cacheOf({ secrets }), [] as string[]];
+      using link = contexts.link().connect();
+      using session = link.server.session()!;
+      server.setRemoveSessionCallback(() => {
+        server.setRemoveSessionCallback(null);
+        assertThrows(() => cache.attach(server), Error, refused);
+        seen.push("attach");
+      });
+      server.removeSession(session);
+      assertEquals([server.getNewSessionCallback(), server.getGetSessionCallback()], [null, null]);
+
+      const other = new SessionCache({
+        store: new MemoryStore(),
+        secrets,
+        onEvent: ({ type }) => {
+          if (type !== "removed") return;
+          for (const change of ["detach", "attach"] as const) {
+            assertThrows(() => other[change](server), Error, refused);
+            seen.push(change);
+          }
+        },
+      });
+      other.attach(server);
+      server.removeSession(session);
+      assertEquals(seen, ["attach", "detach", "attach"]);
+      // It is that cache's all the same, callbacks and all.
+      assertThrows(() => cache.attach(server), TypeError, "another one is attached");
+      assertEquals(contexts.visit(contexts.resumable()).resumed, true);
+      other.detach(server);
+      cache.attach(server);
+      assertEquals(contexts.visit(contexts.resumable()).resumed, true);
+    }),
+  );
+
+  it(
     "keeps nothing of a connection that goes on with another cache",
     leavingNothing(() => {
       // With a HelloRetryRequest, after which the client hello callback is called again.

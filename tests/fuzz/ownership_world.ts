@@ -104,20 +104,28 @@ export class World {
     const { random } = this;
     const { Server, Client, NoInternal, NoInternalStore, NoInternalLookup, NoAutoClear } = SessionCacheMode;
     const versions = random.pick([{}, { maxVersion: "TLSv1.2" as const }, { minVersion: "TLSv1.3" as const }]);
+    // Now and then a HelloRetryRequest, after which callbacks are called again.
+    const groups = role === "client" ? "P-256:P-384" : random.pick(["P-256", "P-256", "P-384"]);
     const modes = [0, NoInternal, NoInternalStore, NoInternalLookup, NoAutoClear];
     const object = role === "server"
       ? SslContext.server({
         ...credentials,
         ...versions,
+        groups,
         sessionIdContext: random.pick(["one", "one", "other"]),
         options: random.oneIn(3) ? 0 : SslOption.NoTicket,
         sessionCacheMode: Server | random.pick(modes),
         numTickets: random.below(4),
-        ...(random.oneIn(4) && { verify: "request", certificateAuthorities: credentials.certificate }),
+        ...(random.oneIn(4) && {
+          verify: "request",
+          rejectUnauthorized: random.oneIn(2),
+          certificateAuthorities: credentials.certificate,
+        }),
       })
       : SslContext.client({
         ...(random.oneIn(4) ? credentials : {}),
         ...versions,
+        groups,
         verify: "none",
         sessionIdContext: "one",
         sessionCacheMode: Client | random.pick(modes),
