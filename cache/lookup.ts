@@ -26,11 +26,6 @@ export interface Opened {
   readonly idContext: Uint8Array;
 }
 
-/** Who waits for a store's answer, for as long as somebody does: one that never comes is not to keep a connection. */
-export interface Waiting {
-  lookup: Lookup | undefined;
-}
-
 /**
  * One handshake's question to the store, and what came of it. It is kept until the handshake ends: libssl asks for a
  * session as often as a client offers it, and once more after a HelloRetryRequest. A store that gave the session away at
@@ -55,8 +50,6 @@ export class Lookup {
   /** What the store was asked for last. */
   asked: { readonly session: OfferedSession; readonly question: Question; isRevoked: boolean } | undefined;
 
-  #waiting: Waiting | undefined;
-
   constructor(
     connection: SslConnection,
     protocol: ProtocolVersion,
@@ -69,15 +62,9 @@ export class Lookup {
     this.serverName = serverName;
   }
 
-  /** Begins to wait for an answer. */
-  wait(): Waiting {
-    return this.#waiting = { lookup: this };
-  }
-
   /** Ends the waiting; `reason` says why there is no answer. */
   end(reason?: Error): void {
     this.isOver = true;
-    if (this.#waiting) this.#waiting.lookup = undefined;
     this.asked?.question.leave(this, reason);
   }
 

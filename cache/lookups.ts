@@ -4,7 +4,7 @@ import { isLentConnection, onConnectionEnd, type SslConnection } from "../ssl/co
 import type { ProtocolVersion } from "../ssl/protocol.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { Journal } from "./journal.ts";
-import { Lookup, type OfferedSession, type Waiting } from "./lookup.ts";
+import { Lookup, type OfferedSession } from "./lookup.ts";
 import { LookupsByKey } from "./lookups_by_key.ts";
 import { isPromise } from "./maybe_promise.ts";
 import { offeredSessions } from "./offered_sessions.ts";
@@ -14,9 +14,6 @@ import type { MaybePromise, SessionStore } from "./session_store.ts";
 import type { Vault } from "./vault.ts";
 
 type Answer = MaybePromise<Uint8Array | undefined>;
-
-/** One for all: in V8 an error keeps the objects whose methods were being called, and a store may keep the error. */
-const ended = new Error("The connection ended before the session store answered");
 
 /** Asks the store for the sessions that clients offer, and lets a handshake wait where it does not answer at once. */
 export class Lookups {
@@ -123,7 +120,7 @@ export class Lookups {
     for (const [index, session] of offered.entries()) {
       const answer = this.#ask(lookup, session);
       if (isPromise(answer)) {
-        this.#wait(lookup.wait(), offered.slice(index), answer);
+        this.#wait(lookup, offered.slice(index), answer);
         return "suspend";
       }
       if (this.#accept(lookup, session, answer)) break;
@@ -133,7 +130,7 @@ export class Lookups {
   }
 
   /** Waits for an answer, then goes on. Never rejects. */
-  async #wait(waiting: Waiting, offered: OfferedSession[], answer: Promise<Uint8Array | undefined>): Promise<void> {
+  async #wait(lookup: Lookup, offered: OfferedSession[], answer: Promise<Uint8Array | undefined>): Promise<void> {
     const [session, ...rest] = offered;
     let value: Uint8Array | undefined;
     let isAnswered = true;
@@ -143,11 +140,10 @@ export class Lookups {
     } catch (cause) {
       isAnswered = false;
       // What was given up on may fail because of that.
-      if (waiting.lookup) this.#journal.failed(waiting.lookup.operation, cause);
+      if (!lookup.isOver) this.#journal.failed(lookup.operation, cause);
     }
     this.#journal.lookupLatency.record(performance.now() - began);
-    const { lookup } = waiting;
-    if (!lookup) {
+    if (lookup.isOver) {
       if (!isAnswered) return;
       this.#journal.counts.late++;
       this.#journal.tell(() => ({ type: "late", id: shortId(session!.id) }));
@@ -208,7 +204,7 @@ export class Lookups {
     this.#drop(lookup);
     if (lookup.isOver) return;
     this.#stopWaiting(lookup);
-    lookup.end(ended);
+    lookup.end(new Error("The connection ended before the session store answered"));
   }
 
   /** Asks the store for one session. What it throws at once is reported. */

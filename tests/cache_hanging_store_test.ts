@@ -1,8 +1,7 @@
-import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertGreaterOrEqual, assertLess, assertStringIncludes } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { MemoryStore, type SessionStore } from "../mod.ts";
-import { Cached, PendingStore, settled } from "./cache_server_support.ts";
-import { canCollect, collectUntil } from "./garbage.ts";
+import { Cached, settled } from "./cache_server_support.ts";
 import { root, runSelf } from "./process.ts";
 import { until, within } from "./server_support.ts";
 import { leavingNothingLater } from "./socket_support.ts";
@@ -29,36 +28,6 @@ class Hanging implements SessionStore {
 }
 
 for (const version of versions) {
-  describe(`${version}: SessionCache with a store that never answers`, () => {
-    it(
-      "keeps no connection that no longer waits, though the store keeps the question",
-      { ignore: !canCollect },
-      leavingNothingLater(async () => {
-        const store = new PendingStore();
-        using contexts = new Cached(version, { store, lookupTimeout: 20 });
-        contexts.visit();
-        let collected = 0;
-        const connections = new FinalizationRegistry(() => collected++);
-        async function wait(end: "time out" | "are ended"): Promise<void> {
-          const { timedOut } = contexts.cache.stats();
-          const links = Array.from({ length: 10 }, () => contexts.link(contexts.sessions[0]));
-          for (const link of links) {
-            connections.register(link.server, undefined);
-            assertEquals(link.half(), "wants-lookup");
-          }
-          const isOver = () => contexts.cache.stats().timedOut === timedOut + 10;
-          if (end === "time out") await until(isOver, "all of them to time out");
-          for (const link of links.splice(0)) link.dispose();
-        }
-        await wait("time out");
-        await wait("are ended");
-        // A stale slot of the stack may keep one or two.
-        assert(await collectUntil(() => collected >= 17), "Connections are left");
-        assertGreaterOrEqual(store.lookups.length, 2);
-      }),
-    );
-  });
-
   describe(`${version}: SessionCache with a store whose writes hang`, () => {
     it(
       "hands it no more than maxPendingWrites at once, and when they are overdue one at a time",
