@@ -212,7 +212,10 @@ export class CertificatesOnDemand {
     this.#deadlines.delete(question);
     // A timer that nobody waits for would keep on ticking.
     this.#deadlines.rest();
-    for (const connection of question.waiting) if (!connection.isReleased) connection.wake();
+    const waiting = [...question.waiting];
+    // What never answers is not to hold them for ever.
+    question.waiting.clear();
+    for (const connection of waiting) if (!connection.isReleased) connection.wake();
   }
 }
 

@@ -15,8 +15,8 @@ export interface ConnectionLimits {
   /** How many connections there may be at once; by default 10,000. Those beyond are closed at once. */
   maxConnections?: number;
   /**
-   * How many of them may come from one IP address; by default as many as there may be in all, since behind a load
-   * balancer all come from one.
+   * How many of them may come from one IP address, with IPv6 from one network of 64 bits, as who has one has all of its
+   * addresses; by default as many as there may be in all, since behind a load balancer all come from one.
    */
   maxConnectionsPerAddress?: number;
   /** How many handshakes may be under way at once; by default 1,000. Connections beyond are closed at once. */

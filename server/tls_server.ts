@@ -3,6 +3,7 @@ import { Deadlines } from "../cache/deadlines.ts";
 import type { MaybePromise } from "../cache/session_store.ts";
 import { SslConnection } from "../ssl/connection.ts";
 import type { SslContext } from "../ssl/context.ts";
+import { clientNetwork } from "./client_network.ts";
 import { codedError } from "./coded_error.ts";
 import type { ReportError } from "./error_report.ts";
 import { type ConnectionLimits, limitsOf } from "./limits.ts";
@@ -50,7 +51,7 @@ export class TlsServer {
   readonly #counts: ServerStats = emptyStats();
   readonly #traffic = { bytesRead: 0, bytesWritten: 0, now: 0 };
   readonly #sockets = new Set<TlsSocket>();
-  readonly #perAddress = new Map<string, number>();
+  readonly #perNetwork = new Map<string, number>();
   readonly #owner: TlsSocketOwner;
   /** Those that were ended for their silence, and have until the next look to go. */
   readonly #givenUp = new WeakSet<TlsSocket>();
@@ -218,25 +219,26 @@ export class TlsServer {
   #isTooMuch(address: string): boolean {
     const { maxConnectionsPerAddress, maxHandshakes } = this.#limits;
     if (this.#sockets.size >= this.maxConnections) this.#counts.refusedConnections++;
-    else if ((this.#perAddress.get(address) ?? 0) >= maxConnectionsPerAddress) this.#counts.refusedPerAddress++;
-    else if (this.#handshakes.size >= maxHandshakes) this.#counts.refusedHandshakes++;
+    else if ((this.#perNetwork.get(clientNetwork(address)) ?? 0) >= maxConnectionsPerAddress) {
+      this.#counts.refusedPerAddress++;
+    } else if (this.#handshakes.size >= maxHandshakes) this.#counts.refusedHandshakes++;
     else return false;
     return true;
   }
 
   #opened(socket: TlsSocket): void {
     this.#sockets.add(socket);
-    const { remoteAddress } = socket;
-    this.#perAddress.set(remoteAddress, (this.#perAddress.get(remoteAddress) ?? 0) + 1);
+    const network = clientNetwork(socket.remoteAddress);
+    this.#perNetwork.set(network, (this.#perNetwork.get(network) ?? 0) + 1);
   }
 
   #closed(socket: TlsSocket): void {
     this.#sockets.delete(socket);
     if (!isEstablished(socket)) this.#counts.failedHandshakes++;
-    const { remoteAddress } = socket;
-    const left = this.#perAddress.get(remoteAddress)! - 1;
-    if (left > 0) this.#perAddress.set(remoteAddress, left);
-    else this.#perAddress.delete(remoteAddress);
+    const network = clientNetwork(socket.remoteAddress);
+    const left = this.#perNetwork.get(network)! - 1;
+    if (left > 0) this.#perNetwork.set(network, left);
+    else this.#perNetwork.delete(network);
     if (this.#sockets.size === 0) this.#onEmpty?.();
   }
 
