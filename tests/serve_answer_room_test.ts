@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { setImmediate } from "node:timers/promises";
 import { AnswerRoom } from "../server/answer_room.ts";
+import "./support.ts";
 
 /** A room, and requests for it that note when they begin. */
 function roomFor(bytes: number, requests: number) {
