@@ -45,6 +45,11 @@ export class AnswerRoom {
     return this.#waiting > this.#bounds.bytes || this.#unknown >= mostUnknown || this.#busy >= this.#bounds.requests;
   }
 
+  /** How many bytes of answers wait. */
+  get bytes(): number {
+    return this.#waiting;
+  }
+
   /** Kept when there is room, and when the connection is closed. */
   wait(): Promise<void> {
     const room = new Promise<void>((resolve) => this.#held.push(resolve)).then(() => void this.#coming--);

@@ -4,7 +4,15 @@ import { AnswerRoom } from "./answer_room.ts";
 import { Http1Watch } from "./http1_watch.ts";
 import { Http2Watch } from "./http2_watch.ts";
 import type { HttpServerParts } from "./http_server.ts";
-import { type ConnectionHandler, endTls, isPaused, observe, type TlsSocket, writeTls } from "./tls_socket.ts";
+import {
+  allowBuffered,
+  type ConnectionHandler,
+  endTls,
+  isPaused,
+  observe,
+  type TlsSocket,
+  writeTls,
+} from "./tls_socket.ts";
 
 /** So many bytes of a body, in the time for it, give a client as much time again. */
 const bodyPart = 16 * 1024;
@@ -50,7 +58,10 @@ export class HttpWatch {
       if (watch instanceof Http2Watch) {
         watched.isHeldBack = () => watch.isHeldBack;
         const { maxBufferedBytes: bytes, maxConcurrentStreams: requests } = this.#parts;
-        this.#parts.rooms.set(socket, new AnswerRoom({ bytes, requests, onCrowd: () => watch.crowd() }));
+        const room = new AnswerRoom({ bytes, requests, onCrowd: () => watch.crowd() });
+        this.#parts.rooms.set(socket, room);
+        // Bun's node:http2 writes on as far as the client's window goes, whoever says that it is to wait.
+        allowBuffered(socket, () => room.bytes);
       }
       observe(socket, watch);
       watched.awaitHead(true);

@@ -134,6 +134,8 @@ export let lastActive: (socket: TlsSocket) => number;
 export let observe: (socket: TlsSocket, observer: SocketObserver) => void;
 /** Something happened on the socket that it may be kept open for. */
 export let touch: (socket: TlsSocket) => void;
+/** Allows more bytes to wait for the other side than may: as many as this answers. For what is bounded elsewhere. */
+export let allowBuffered: (socket: TlsSocket, bytes: () => number) => void;
 /** Whether the other side takes nothing of what waits for it. */
 export let isBlocked: (socket: TlsSocket) => boolean;
 /** Whether the other side is held back. */
@@ -172,6 +174,9 @@ export class TlsSocket {
   #paused = false;
   /** The raw socket takes nothing more before it drains. */
   #blocked = false;
+  /** How many bytes may wait beyond the limit, and how many that was at most since all had gone. */
+  #allowance: (() => number) | undefined;
+  #allowed = 0;
   /** Plaintext that was encrypted and not yet passed to the raw socket, in bytes. */
   #pending = 0;
   /** Bytes that the raw socket has, and the system has not. */
@@ -247,6 +252,7 @@ export class TlsSocket {
     lastActive = (socket) => socket.#lastActive;
     observe = (socket, observer) => void (socket.#observer = observer);
     touch = (socket) => socket.#noteActivity();
+    allowBuffered = (socket, bytes) => void (socket.#allowance = bytes);
     isBlocked = (socket) => socket.#blocked;
     isPaused = (socket) => socket.#paused;
     isEstablished = (socket) => socket.#established;
@@ -404,8 +410,10 @@ export class TlsSocket {
 
   /** Ends a connection whose other side lets too much wait. False if it has. */
   #holdToLimit(above: number): boolean {
-    const most = this.#owner.maxBufferedBytes;
     const waiting = this.#pending + above;
+    // Answers that are counted elsewhere may wait beside, until all has gone.
+    this.#allowed = waiting === 0 ? 0 : Math.max(this.#allowed, this.#allowance?.() ?? 0);
+    const most = this.#owner.maxBufferedBytes + this.#allowed;
     // What only the raw socket has is on its way.
     if (waiting === 0 || waiting + this.#inRaw <= most || this.#closed) return true;
     this.#owner.onLimit?.("buffered bytes");
