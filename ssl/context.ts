@@ -168,11 +168,12 @@ export class SslContext {
     try {
       context.#state.role = role;
       configureContext(context, context.#state, role, options);
-      // libcrypto notes what it finds odd about a certificate that it takes all the same.
-      clearErrors();
     } catch (error) {
       context.dispose();
       throw error;
+    } finally {
+      // libcrypto notes what it finds odd about a certificate, also where it is taken, or refused for something else.
+      clearErrors();
     }
     return context;
   }
