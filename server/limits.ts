@@ -24,8 +24,8 @@ export interface ConnectionLimits {
   /**
    * How many bytes may wait for one client that does not read, in bytes; by default 16 MiB. What waits in a stream counts,
    * but for the write that is being sent, however large it is. Whoever heeds what `write` answers never gets there. A
-   * connection with more is closed. Over HTTP/2, requests to {@linkcode serve} wait while
-   * the answers to those before them come to more.
+   * connection with more is closed. Over HTTP/2, requests to {@linkcode serve} wait while the answers to those before
+   * them come to more; those answers, of which one may be larger by itself, count beside what else waits.
    */
   maxBufferedBytes?: number;
 }
